@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole exception tree.
+
+Errors tell the operator what to do: a position where there is one, what is wrong in CoreDNS's words where it has
+words for it, and a hint where the cure isn't plain from the message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class ClusterDNSError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class ConfigError(ClusterDNSError):
+    """A fault in a Corefile, at a position.
+
+    ``str()`` gives ``path:line:col: message``. ``coredns_text()`` gives the words that CoreDNS prints for the same
+    fault, which scripts and people search for.
+
+    message: the fault, without position or prefix.
+    file, line, column: where; line and column count from 1, 0 means "no position".
+    plugin: the directive whose set-up found the fault, empty for faults of the language itself.
+    hint: what to do about it, empty where the message says it all.
+    label: CoreDNS's words between position and message.
+    """
+
+    PARSING = "Error during parsing: "
+    SYNTAX = "Syntax error: "
+    NO_POSITION = ""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        file: str = "",
+        line: int = 0,
+        column: int = 0,
+        plugin: str = "",
+        hint: str = "",
+        label: str = PARSING,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.file = file
+        self.line = line
+        self.column = column
+        self.plugin = plugin
+        self.hint = hint
+        self.label = label
+
+    def __str__(self) -> str:
+        if not self.line:
+            return f"{self.file}: {self.message}" if self.file else self.message
+        return f"{self.file}:{self.line}:{self.column}: {self.message}"
+
+    def coredns_text(self) -> str:
+        """The fault as CoreDNS prints it at start: ``plugin/NAME: FILE:LINE - Error during parsing: MESSAGE``."""
+        prefix = f"plugin/{self.plugin}: " if self.plugin else ""
+        position = f"{self.file}:{self.line} - {self.label}" if self.line and self.label else ""
+        return f"{prefix}{position}{self.message}"
+
+
+class ConfigErrors(ClusterDNSError):
+    """All faults of one Corefile, in file order; never empty."""
+
+    def __init__(self, errors: Iterable[ConfigError]) -> None:
+        self.errors = tuple(errors)
+        super().__init__("\n".join(str(error) for error in self.errors))
+
+
+class WireError(ClusterDNSError):
+    """Bytes that are not a DNS message. ``rcode`` is what the client gets (RFC 1035 section 4.1.1)."""
+
+    def __init__(self, message: str, rcode: int = 1) -> None:
+        super().__init__(message)
+        self.rcode = rcode
+
+
+class ClusterError(ClusterDNSError):
+    """Cluster objects that can't be read or used."""
+
+
+class ManifestError(ClusterError):
+    """A fault in a manifest file. ``str()`` gives ``file:line: reason``."""
+
+    def __init__(self, reason: str, *, file: str, line: int = 0) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.file = file
+        self.line = line
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.reason}" if self.line else f"{self.file}: {self.reason}"
+
+
+class ExpressionError(ClusterDNSError):
+    """A regular expression, template, expression or duration that can't be parsed or evaluated.
+
+    ``offset`` counts characters from the start of the text, -1 where there is none.
+    """
+
+    def __init__(self, message: str, offset: int = -1) -> None:
+        super().__init__(message)
+        self.offset = offset
+
+
+class LifecycleError(ClusterDNSError):
+    """The server can't start or go on: an address in use, a file that can't be written."""
