@@ -81,6 +81,11 @@ class Line(msgspec.Struct, frozen=True):
         return self.name.error(f"unknown property '{self.name.text}'")
 
 
+def _no_interfaces(name: str) -> tuple[str, ...]:
+    """The machine without network interfaces: what a plan sees that nobody told about the real ones."""
+    return ()
+
+
 class BlockContext(msgspec.Struct, frozen=True):
     """What a directive may know about the server block that it stands in.
 
@@ -88,12 +93,14 @@ class BlockContext(msgspec.Struct, frozen=True):
     directory: the directory of the Corefile, where relative paths start unless ``root`` says otherwise.
     root: argument of the block's ``root`` directive, empty without one.
     directives: names of the directives in the block.
+    interface_addresses: the IP addresses (as text) of a network interface, empty if there is none of that name.
     """
 
     zones: tuple[str, ...]
     directory: str
     root: str
     directives: frozenset[str]
+    interface_addresses: Callable[[str], tuple[str, ...]] = _no_interfaces
 
 
 class DirectiveReader:
