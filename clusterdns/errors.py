@@ -79,6 +79,19 @@ class WireError(ClusterDNSError):
         self.rcode = rcode
 
 
+class QueryError(ClusterDNSError):
+    """A message that is not a query that can be answered.
+
+    rcode: what its sender gets, None for no reply at all.
+    question_end: position after the question, 12 where it can't be read.
+    """
+
+    def __init__(self, rcode: int | None, question_end: int = 12) -> None:
+        super().__init__(f"message is no query: rcode {rcode}")
+        self.rcode = rcode
+        self.question_end = question_end
+
+
 class ClusterError(ClusterDNSError):
     """Cluster objects that can't be read or used."""
 

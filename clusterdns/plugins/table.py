@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All directives in the order in which they see a query; what a Corefile says in which order does not matter.
+
+The order is CoreDNS's. A directive without a class is known but not implemented yet: a Corefile that uses it is refused,
+never served without it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Final
+
+from clusterdns.serving.plugin import Plugin
+
+DIRECTIVES: Final[dict[str, str | None]] = {
+    "root": "clusterdns.plugins.root:Root",
+    "metadata": None,
+    "geoip": None,
+    "cancel": None,
+    "proxyproto": None,
+    "quic": None,
+    "grpc_server": None,
+    "https": None,
+    "https3": None,
+    "timeouts": None,
+    "multisocket": None,
+    "reload": "clusterdns.plugins.reload:Reload",
+    "nsid": None,
+    "bufsize": "clusterdns.plugins.bufsize:Bufsize",
+    "bind": "clusterdns.plugins.bind:Bind",
+    "debug": "clusterdns.plugins.debug:Debug",
+    "trace": None,
+    "ready": "clusterdns.plugins.ready:Ready",
+    "health": "clusterdns.plugins.health:Health",
+    "pprof": None,
+    "shed": None,
+    "prometheus": "clusterdns.plugins.prometheus:Prometheus",
+    "errors": "clusterdns.plugins.errors:Errors",
+    "log": "clusterdns.plugins.log:Log",
+    "dnstap": None,
+    "local": None,
+    "dns64": None,
+    "any": None,
+    "chaos": None,
+    "loadbalance": "clusterdns.plugins.loadbalance:Loadbalance",
+    "tsig": None,
+    "rewrite": None,
+    "autopath": None,
+    "acl": None,
+    "cache": None,
+    "header": None,
+    "dnssec": None,
+    "tls": None,
+    "minimal": "clusterdns.plugins.minimal:Minimal",
+    "template": "clusterdns.plugins.template:Template",
+    "transfer": None,
+    "hosts": None,
+    "route53": None,
+    "azure": None,
+    "clouddns": None,
+    "k8s_external": None,
+    "kubernetes": "clusterdns.plugins.kubernetes:Kubernetes",
+    "file": None,
+    "auto": None,
+    "secondary": None,
+    "etcd": None,
+    "loop": "clusterdns.plugins.loop:Loop",
+    "forward": None,
+    "grpc": None,
+    "erratic": None,
+    "whoami": "clusterdns.plugins.whoami:Whoami",
+    "on": None,
+    "sign": None,
+    "view": None,
+    "nomad": None,
+}
+
+
+def load(name: str) -> type[Plugin] | None:
+    """The class of a directive; None if it is known but not implemented. Raises KeyError for an unknown one."""
+    target = DIRECTIVES[name]
+    if target is None:
+        return None
+    module, _, attribute = target.partition(":")
+    plugin = getattr(importlib.import_module(module), attribute)
+    assert isinstance(plugin, type)
+    assert issubclass(plugin, Plugin)
+    return plugin

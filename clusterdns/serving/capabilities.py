@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What plugins may use, and what they may offer, as narrow protocols. ``clusterdns.app`` implements them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeAlias, runtime_checkable
+
+from clusterdns.cluster.store import Store
+from clusterdns.observability.metrics import Registry
+from clusterdns.serving.plugin import Plugin, Result
+from clusterdns.serving.query import Query
+from clusterdns.serving.reply import Reply
+
+
+class HttpRequest(Protocol):
+    """A request to one of the admin endpoints."""
+
+    path: str
+    headers: dict[str, str]
+
+
+HttpAnswer: TypeAlias = tuple[int, str, bytes]
+"""Status, Content-Type, body."""
+
+HttpHandler: TypeAlias = Callable[[HttpRequest], HttpAnswer]
+
+
+class Lease(Protocol):
+    """Something taken from the process; released once."""
+
+    async def release(self) -> None: ...
+
+
+class HttpLease(Lease, Protocol):
+    """A path on an admin HTTP server."""
+
+    @property
+    def url(self) -> str:
+        """Where it is reached, ``http://127.0.0.1:8080/health``."""
+
+
+class HttpEndpoints(Protocol):
+    """The admin HTTP servers of the process, one for each address, shared by all blocks and across reloads."""
+
+    async def acquire(self, address: str, path: str, handler: HttpHandler) -> HttpLease:
+        """Serve ``path`` on ``address`` (host:port; empty host: all; port 0: any).
+
+        The newest handler of a path is the one asked; when it is released the one before it is again. The address is
+        bound with the first path and closed with the last. Raises LifecycleError if it can't be bound.
+        """
+
+
+class ClusterLease(Lease, Protocol):
+    """A watched cluster."""
+
+    store: Store
+
+
+class Clusters(Protocol):
+    """The cluster sources of the process: one for each set of arguments, shared by all blocks and across reloads."""
+
+    async def manifests(self, directory: str, service_cidr: str, labels: str, namespace_labels: str) -> ClusterLease:
+        """The cluster that the manifests in a directory describe, loaded. Raises LifecycleError."""
+
+
+class Reloading(Protocol):
+    """The running configuration."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-512 of the configuration that runs, in hex."""
+
+    async def check(self) -> str:
+        """Digest of what the configuration files say now. Raises ConfigErrors."""
+
+    async def reload(self) -> bool:
+        """Take over what the files say now; False if that failed, and the old configuration goes on."""
+
+
+class Services(Protocol):
+    """What the process offers to plugins; lives across reloads."""
+
+    metrics: Registry
+    http: HttpEndpoints
+    clusters: Clusters
+    reloading: Reloading
+
+    def fatal(self, message: str) -> None:
+        """End the process: log ``[FATAL] message``, exit with 1."""
+
+    def spawn(self, name: str, work: Awaitable[None]) -> Lease:
+        """Run ``work`` as a background task; if it fails, that is logged and it is not lost silently."""
+
+    def local_addresses(self) -> tuple[str, ...]:
+        """The addresses of this machine's interfaces, without loopback and link-local ones."""
+
+
+class Setup(Protocol):
+    """What one server block gives to its plugins.
+
+    zones: the block's zones in lower-case wire form, in the order of its keys.
+    server: label ``server`` of the metrics, ``dns://:53`` or ``dns://127.0.0.1:53``; the first one of the block.
+    listen: addresses that the block listens on, as (address, port); the address is empty for all.
+    directory, root: see BlockContext.
+    debug: True if the block has ``debug``.
+    siblings: the plugins of the block by directive name; complete once ``start`` is called.
+    """
+
+    zones: tuple[bytes, ...]
+    server: str
+    listen: tuple[tuple[str, int], ...]
+    directory: str
+    root: str
+    debug: bool
+    siblings: dict[str, Plugin]
+    services: Services
+
+    def resolve(self, query: Query, name: bytes, qtype: int) -> Result:
+        """Ask this server itself, as ``query``'s client would, from the choice of the server block on.
+
+        A chain of such look-ups ends with a SERVFAIL reply at a fixed depth. ``Reply.plugin`` is empty if there is
+        nobody to ask: no block serves the name, or its chain ends without an answer.
+        """
+
+    def publish(self) -> None:
+        """Something compiled has changed: replies made before are not reused any more."""
+
+    def path(self, argument: str) -> str:
+        """A path argument of the Corefile: relative ones start at ``root``, else at the working directory."""
+
+
+@runtime_checkable
+class ReadinessSource(Protocol):
+    """A plugin that ``ready`` asks."""
+
+    def ready(self) -> bool:
+        """True once the plugin can answer."""
+
+
+@runtime_checkable
+class Observer(Protocol):
+    """A plugin that looks at each query of its block after the reply is made (``log``, ``errors``, ``prometheus``)."""
+
+    def observe(self, query: Query, reply: Reply, size_bytes: int, duration_seconds: float) -> None:
+        """``size_bytes`` is the length of the written reply, 0 where none was sent."""
+
+
+@runtime_checkable
+class HitObserver(Protocol):
+    """An observer that can do with a count of the queries whose reply was reused (``prometheus``, not ``log``)."""
+
+    def observe_hits(self, query: Query, reply: Reply, size_bytes: int, hits: int) -> None:
+        """The query, byte for byte, was answered ``hits`` more times with the reply."""
+
+    def observe_hit_durations(self, durations: list[tuple[float, int]]) -> None:
+        """How long those took: pairs of seconds and a number of queries."""

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The contract between the server and the modules of ``clusterdns.plugins``.
+
+A directive is one class. Its life has three steps:
+
+1. ``parse(reader)`` reads all its occurrences in one server block into an options value; no effects.
+2. ``__init__(options, setup)`` builds the plugin for that block; still no effects outside the object.
+3. ``start()`` takes what it needs from outside, ``stop(final)`` gives it back. On a reload the new plugins start before
+   the old ones stop, so both must be able to hold the same address, file or watch for a moment (``Services`` counts).
+
+A plugin with ``handle`` stands in the query chain; ``self.next`` is the rest of the chain behind it. ``handle`` returns
+a Reply, or an awaitable of one only where it has to wait. It never raises for bad input and never writes to a socket.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+
+from clusterdns.config.directive import DirectiveReader
+from clusterdns.serving.query import Query
+from clusterdns.serving.reply import Reply
+
+if TYPE_CHECKING:
+    from clusterdns.serving.capabilities import Services, Setup
+
+Result: TypeAlias = Reply | Awaitable[Reply]
+Handler: TypeAlias = Callable[[Query], Result]
+
+
+class Plugin:
+    """Base of all directives.
+
+    name: the directive.
+    pure: True if what it does to a query and its reply depends on the query's bytes alone (not on the client, the time,
+        chance or a count), so that a reply that passed it may be reused. ``loadbalance`` is pure: it sets ``variants``.
+    in_chain: True if it has ``handle``.
+    terminal: True if it answers every query that reaches it, so that nothing behind it is ever asked.
+    """
+
+    name: ClassVar[str]
+    pure: ClassVar[bool] = False
+    in_chain: ClassVar[bool] = False
+    terminal: ClassVar[bool] = False
+
+    next: Handler
+
+    @staticmethod
+    def parse(reader: DirectiveReader) -> Any:
+        """Read the directive's occurrences in one block into its options; report faults to the reader."""
+        raise TypeError("a directive must say how it is parsed")
+
+    def __init__(self, options: Any, setup: Setup) -> None:
+        self.setup = setup
+
+    @property
+    def services(self) -> Services:
+        """What the process offers."""
+        return self.setup.services
+
+    @property
+    def log(self) -> logging.Logger:
+        """The logger whose lines start with ``plugin/NAME: ``."""
+        return logging.getLogger(f"clusterdns.plugin.{self.name}")
+
+    def handle(self, query: Query) -> Result:
+        """Answer the query, or pass it on with ``return self.next(query)``."""
+        return self.next(query)
+
+    async def start(self) -> None:
+        """Take what the plugin needs from outside; raise LifecycleError if it is not to be had."""
+
+    async def stop(self, final: bool) -> None:
+        """Give it back. ``final`` is False if a new configuration takes over, True if the server ends."""
+
+
+def after(result: Result, change: Callable[[Reply], Reply]) -> Result:
+    """``change`` applied to the reply, now or when it is there."""
+    if isinstance(result, Reply):
+        return change(result)
+    return _after(result, change)
+
+
+async def _after(result: Awaitable[Reply], change: Callable[[Reply], Reply]) -> Reply:
+    return change(await result)

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A query on its way through the server."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Literal
+
+from clusterdns.dns.edns import Edns
+from clusterdns.dns.names import ROOT
+from clusterdns.dns.peek import HEADER_BYTES, Peek
+from clusterdns.dns.types import FLAG_CD, FLAG_RD, IN, QUERY
+
+MIN_UDP_BYTES = 512
+MAX_MESSAGE_BYTES = 65535
+
+Protocol = Literal["udp", "tcp"]
+
+
+class Client:
+    """Who asks, and where the query arrived. IPv4-mapped addresses are IPv4 here; link-local ones keep their scope."""
+
+    __slots__ = ("address", "local_address", "local_port", "port", "protocol")
+
+    def __init__(self, protocol: Protocol, address: str, port: int, local_address: str, local_port: int) -> None:
+        self.protocol: Protocol = protocol
+        self.address = address.removeprefix("::ffff:") if "." in address else address
+        self.port = port
+        self.local_address = local_address.removeprefix("::ffff:") if "." in local_address else local_address
+        self.local_port = local_port
+
+    @property
+    def ip(self) -> IPv4Address | IPv6Address:
+        """The client's address."""
+        return ip_address(self.address)
+
+    @property
+    def family(self) -> Literal[1, 2]:
+        """1 for IPv4, 2 for IPv6 (metric label ``family``)."""
+        return 2 if ":" in self.address else 1
+
+
+class Query(Peek):
+    """A query that the server has accepted.
+
+    packet, flags, opcode, name, key, qtype, qclass, question_end, edns: see Peek. Plugins may change what they send
+    down the chain in a copy (``derive``), never in place.
+    client: who asks.
+    zone: the zone of the server block that answers, lower case, set by the router.
+    depth: how many internal look-ups led to this one, 0 for a client's query.
+    """
+
+    __slots__ = ("client", "depth", "zone")
+
+    def __init__(self, packet: bytes, client: Client) -> None:
+        super().__init__(packet)
+        self.client = client
+        self.zone = ROOT
+        self.depth = 0
+
+    @property
+    def id(self) -> int:
+        """The message ID."""
+        return self.packet[0] << 8 | self.packet[1]
+
+    @property
+    def size_limit(self) -> int:
+        """Octets that the reply may have (RFC 6891 section 6.2.3, RFC 1035 section 4.2)."""
+        if self.client.protocol != "udp":
+            return MAX_MESSAGE_BYTES
+        return max(MIN_UDP_BYTES, self.edns.size) if self.edns else MIN_UDP_BYTES
+
+    def derive(
+        self, *, name: bytes | None = None, qtype: int | None = None, edns: Edns | None = None, depth: int | None = None
+    ) -> Query:
+        """A query like this one with another question or OPT, for the same client."""
+        copy = object.__new__(Query)
+        copy.client = self.client
+        copy.zone = self.zone
+        copy.depth = self.depth if depth is None else depth
+        copy.flags = self.flags & (FLAG_RD | FLAG_CD)
+        copy.opcode = QUERY if name is not None else self.opcode
+        copy.name = self.name if name is None else name
+        copy.key = copy.name.lower()
+        copy.qtype = self.qtype if qtype is None else qtype
+        copy.qclass = self.qclass if name is None else IN
+        copy.edns = self.edns if edns is None else edns
+        if name is None and qtype is None:
+            copy.packet = self.packet
+            copy.question_end = self.question_end
+        else:
+            question = copy.name + copy.qtype.to_bytes(2, "big") + copy.qclass.to_bytes(2, "big")
+            copy.packet = (
+                self.packet[:2] + copy.flags.to_bytes(2, "big") + b"\x00\x01\x00\x00\x00\x00\x00\x00" + question
+            )
+            copy.question_end = HEADER_BYTES + len(question)
+        return copy
