@@ -96,6 +96,20 @@ class ClusterError(ClusterDNSError):
     """Cluster objects that can't be read or used."""
 
 
+class ObjectError(ClusterError):
+    """A Kubernetes object that can't be used. ``field`` is the place in it, as in ``spec.ports[0].port``; empty for the
+    whole object. ``str()`` gives ``field: reason``.
+    """
+
+    def __init__(self, reason: str, field: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.field = field
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.reason}" if self.field else self.reason
+
+
 class ManifestError(ClusterError):
     """A fault in a manifest file. ``str()`` gives ``file:line: reason``."""
 
