@@ -6,7 +6,7 @@ A source speaks in four events, each about one kind. They are applied in the ord
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
 import msgspec
@@ -15,10 +15,14 @@ from clusterdns.cluster.objects import Key, Kind, Object
 
 
 class Replace(msgspec.Struct, frozen=True):
-    """These are all the objects of the kind: the result of a list. Applied as a diff; the kind is synced after it."""
+    """These are all the objects of the kind: the result of a list. Applied as a diff; the kind is synced after it.
+
+    ``objects`` is read once and in order. A generator that decodes page by page keeps a relist from holding two copies
+    of everything: the store drops each object that equals its own before it takes the next.
+    """
 
     kind: Kind
-    objects: tuple[Object, ...]
+    objects: Iterable[Object]
     revision: str = ""
 
 

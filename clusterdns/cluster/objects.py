@@ -13,11 +13,14 @@ import msgspec
 
 
 class ServicePort(msgspec.Struct, frozen=True, gc=False):
-    """spec.ports[]: ``name`` is empty for the unnamed port, ``protocol`` is TCP, UDP or SCTP."""
+    """spec.ports[]: ``name`` is empty for the unnamed port, ``protocol`` is TCP, UDP or SCTP, ``node_port`` is 0 where
+    there is none.
+    """
 
     name: str
     protocol: str
     port: int
+    node_port: int = 0
 
 
 class Service(msgspec.Struct, frozen=True):

@@ -1,0 +1,419 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Objects of the Kubernetes API, as JSON or as the dicts that a YAML or JSON reader gives, to values.
+
+Missing and null fields are what the API makes of them. What has the wrong shape, or would be nonsense to those who
+read the values (an address that isn't one, a name that can't be a DNS label, a port outside 1–65535), raises
+ObjectError with its field.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from sys import intern
+from typing import Any, NoReturn, TypeAlias
+
+import msgspec
+
+from clusterdns.cluster import raw
+from clusterdns.cluster.declared import (
+    ContainerPort,
+    Declared,
+    DeclaredEndpoints,
+    DeclaredKind,
+    DeclaredNamespace,
+    DeclaredNode,
+    DeclaredPod,
+    DeclaredPort,
+    DeclaredService,
+    DeclaredSlice,
+    Subset,
+)
+from clusterdns.cluster.objects import (
+    Endpoint,
+    EndpointPort,
+    EndpointSlice,
+    Namespace,
+    Object,
+    Pod,
+    Service,
+    ServicePort,
+)
+from clusterdns.cluster.validation import address_family, host_name_fault, label_fault, subdomain_fault
+from clusterdns.errors import ObjectError
+
+SERVICE_NAME = "kubernetes.io/service-name"
+NAMESPACE_NAME = "kubernetes.io/metadata.name"
+_SKIP_MIRROR = "endpointslice.kubernetes.io/skip-mirror"
+_LEADER = "control-plane.alpha.kubernetes.io/leader"
+
+_TYPES = ("ClusterIP", "NodePort", "LoadBalancer", "ExternalName")
+_PROTOCOLS = ("TCP", "UDP", "SCTP")
+_FAMILIES = ("IPv4", "IPv6")
+_POLICIES = ("", "SingleStack", "PreferDualStack", "RequireDualStack")
+_PHASES = ("Pending", "Running", "Succeeded", "Failed", "Unknown")
+_SHAPE = re.compile(r"(?P<reason>.*?)(?: - at `(?:key in )?\$\.?(?P<field>.*?)`)?", re.DOTALL)
+
+_service_port = lru_cache(4096)(ServicePort)
+_declared_port = lru_cache(4096)(DeclaredPort)
+_endpoint_port = lru_cache(4096)(EndpointPort)
+
+
+def declared_kind(api_version: str | None, kind: str) -> DeclaredKind | None:
+    """Which of the kinds that are read here this is; None for others, such as a Service of another API group."""
+    entry = _KINDS.get(kind)
+    if entry is None or (api_version and not api_version.startswith(entry.api)):
+        return None
+    return entry.kind
+
+
+def declare(kind: DeclaredKind, value: object) -> Declared:
+    """A dict as JSON and YAML readers give it → a declared object. Raises ObjectError."""
+    entry = _KINDS[kind]
+    try:
+        return entry.build(msgspec.convert(value, entry.shape))
+    except msgspec.ValidationError as error:
+        raise _shape_error(error) from None
+
+
+def declare_json(kind: DeclaredKind, data: bytes | msgspec.Raw) -> Declared:
+    """One JSON object → a declared object. Raises ObjectError; malformed JSON raises msgspec.DecodeError."""
+    entry = _KINDS[kind]
+    try:
+        return entry.build(entry.decoder.decode(data))
+    except msgspec.ValidationError as error:
+        raise _shape_error(error) from None
+
+
+def decode_object(value: Mapping[str, Any]) -> Object | None:
+    """An object as the API server returns it (a dict) → the slim object; None for kinds that have none (Endpoints, Node
+    and everything else) and for Pods that don't run. Nothing is computed or given. Raises ObjectError.
+    """
+    kind = declared_kind(value.get("apiVersion"), str(value.get("kind")))
+    return slim(declare(kind, value)) if kind else None
+
+
+def slim(declared: Declared) -> Object | None:
+    """The slim object of a declared one, as it is written; None for kinds without one and for Pods that don't run."""
+    match declared:
+        case DeclaredService():
+            return service(declared, declared.cluster_ips, tuple(port.node_port for port in declared.ports))
+        case DeclaredSlice():
+            return declared.slice
+        case DeclaredPod() if declared.ips and declared.phase in ("Running", "Pending"):
+            return Pod(declared.namespace, declared.name, declared.ips)
+        case DeclaredNamespace():
+            return Namespace(declared.name)
+    return None
+
+
+def service(declared: DeclaredService, cluster_ips: tuple[str, ...], node_ports: tuple[int, ...]) -> Service:
+    """The slim Service with these addresses and, in the order of its ports, node ports (0 for none)."""
+    return Service(
+        declared.namespace,
+        declared.name,
+        declared.type,
+        cluster_ips,
+        tuple(
+            _service_port(port.name, port.protocol, port.port, node_port)
+            for port, node_port in zip(declared.ports, node_ports, strict=True)
+        ),
+        declared.external_name,
+    )
+
+
+def endpoint_port(name: str, protocol: str, port: int | None) -> EndpointPort:
+    """A port of an EndpointSlice; equal ones are mostly the same object."""
+    return _endpoint_port(name, protocol, port)
+
+
+def _shape_error(error: msgspec.ValidationError) -> ObjectError:
+    found = _SHAPE.fullmatch(str(error))
+    if found is None:
+        return ObjectError(str(error))
+    reason = found["reason"].replace("`", "").replace(" | null", "")
+    return ObjectError(reason[:1].lower() + reason[1:], (found["field"] or "").replace("[...]", ""))
+
+
+def _refuse(reason: str, field: str) -> NoReturn:
+    raise ObjectError(reason, field)
+
+
+def _choice(value: str | None, default: str, choices: tuple[str, ...], field: str) -> str:
+    if value is None or value == "":
+        return default
+    for choice in choices:
+        if value == choice:
+            return choice
+    _refuse(f"{value!r} must be one of {', '.join(filter(None, choices))}", field)
+
+
+def _labels(labels: dict[str, str | None] | None) -> dict[str, str]:
+    if not labels:
+        return {}
+    return {key: value or "" for key, value in labels.items()}
+
+
+def _named(
+    meta: raw.RawMeta | None, fault: Callable[[str], str], *, namespaced: bool = True
+) -> tuple[str, str, raw.RawMeta]:
+    """Namespace (``default`` where none is written, empty for kinds outside namespaces), name and metadata."""
+    if meta is None or not meta.name:
+        _refuse("is missing", "metadata.name")
+    if reason := fault(meta.name):
+        _refuse(reason, "metadata.name")
+    if not namespaced:
+        return "", meta.name, meta
+    namespace = meta.namespace or "default"
+    if reason := label_fault(namespace):
+        _refuse(reason, "metadata.namespace")
+    return intern(namespace), meta.name, meta
+
+
+def _port_number(port: int | None, field: str) -> int:
+    if port is None:
+        _refuse("is missing", field)
+    if not 1 <= port <= 65535:
+        _refuse(f"{port} must be 1–65535", field)
+    return port
+
+
+def _port_name(name: str | None, field: str) -> str:
+    if not name:
+        return ""
+    if reason := label_fault(name):
+        _refuse(reason, field)
+    return intern(name)
+
+
+def _address(text: str, family: str, field: str) -> str:
+    """The address itself, refused unless it is of the family (any of the two if that is empty)."""
+    found = address_family(text)
+    if not found:
+        _refuse(f"{text!r} is not an IP address", field)
+    if family and found != family:
+        _refuse(f"{text!r} is not an {family} address", field)
+    return text
+
+
+def _cluster_ips(spec: raw.RawServiceSpec) -> tuple[str, ...]:
+    addresses = tuple(address for address in spec.cluster_ips or () if address)
+    first = spec.cluster_ip or ""
+    if addresses and first and first != addresses[0]:
+        _refuse(f"{first!r} must be the first of clusterIPs, which is {addresses[0]!r}", "spec.clusterIP")
+    addresses = addresses or ((first,) if first else ())
+    if addresses == ("None",):
+        return ("None",)
+    for index, address in enumerate(addresses):
+        _address(address, "", f"spec.clusterIPs[{index}]" if spec.cluster_ips else "spec.clusterIP")
+    return addresses
+
+
+def _declared_ports(ports: list[raw.RawServicePort] | None) -> tuple[DeclaredPort, ...]:
+    declared = []
+    for index, port in enumerate(ports or ()):
+        field = f"spec.ports[{index}]"
+        number = _port_number(port.port, f"{field}.port")
+        target = port.target_port or number
+        if isinstance(target, int):
+            _port_number(target, f"{field}.targetPort")
+        node_port = _port_number(port.node_port, f"{field}.nodePort") if port.node_port else 0
+        declared.append(
+            _declared_port(
+                _port_name(port.name, f"{field}.name"),
+                _choice(port.protocol, "TCP", _PROTOCOLS, f"{field}.protocol"),
+                number,
+                target,
+                node_port,
+            )
+        )
+    return tuple(declared)
+
+
+def _declare_service(shape: raw.RawService) -> DeclaredService:
+    namespace, name, meta = _named(shape.metadata, label_fault)
+    spec = shape.spec or raw.RawServiceSpec()
+    kind = _choice(spec.type, "ClusterIP", _TYPES, "spec.type")
+    external_name = ""
+    if kind == "ExternalName":
+        external_name = spec.external_name or ""
+        if not external_name:
+            _refuse("is missing", "spec.externalName")
+        if reason := host_name_fault(external_name):
+            _refuse(reason, "spec.externalName")
+    families = tuple(
+        _choice(family, "", _FAMILIES, f"spec.ipFamilies[{index}]")
+        for index, family in enumerate(spec.ip_families or ())
+    )
+    return DeclaredService(
+        namespace,
+        name,
+        _labels(meta.labels),
+        type=kind,
+        cluster_ips=() if kind == "ExternalName" else _cluster_ips(spec),
+        ports=_declared_ports(spec.ports),
+        selector=_labels(spec.selector),
+        external_name=external_name,
+        publish_not_ready=bool(spec.publish_not_ready_addresses),
+        families=families,
+        family_policy=_choice(spec.ip_family_policy, "", _POLICIES, "spec.ipFamilyPolicy"),
+        node_ports=spec.allocate_load_balancer_node_ports is not False,
+    )
+
+
+def _endpoint_ports(ports: list[raw.RawPort] | None, field: str) -> tuple[EndpointPort, ...]:
+    return tuple(
+        _endpoint_port(
+            _port_name(port.name, f"{field}[{index}].name"),
+            _choice(port.protocol, "TCP", _PROTOCOLS, f"{field}[{index}].protocol"),
+            None if port.port is None else _port_number(port.port, f"{field}[{index}].port"),
+        )
+        for index, port in enumerate(ports or ())
+    )
+
+
+def _hostname(hostname: str | None, field: str) -> str:
+    if not hostname:
+        return ""
+    if reason := label_fault(hostname):
+        _refuse(reason, field)
+    return hostname
+
+
+def _pod_name(reference: raw.RawReference | None) -> str:
+    return reference.name or "" if reference is not None and reference.kind == "Pod" else ""
+
+
+def _slice_endpoint(endpoint: raw.RawEndpoint, address_type: str, index: int) -> Endpoint:
+    field = f"endpoints[{index}]"
+    addresses = tuple(endpoint.addresses or ())
+    if not addresses:
+        _refuse("is missing", f"{field}.addresses")
+    for number, address in enumerate(addresses):
+        if address_type != "FQDN":
+            _address(address, address_type, f"{field}.addresses[{number}]")
+        elif reason := host_name_fault(address):
+            _refuse(reason, f"{field}.addresses[{number}]")
+    return Endpoint(
+        addresses,
+        endpoint.conditions is None or endpoint.conditions.ready is not False,
+        _hostname(endpoint.hostname, f"{field}.hostname"),
+        _pod_name(endpoint.target_ref),
+    )
+
+
+def _declare_slice(shape: raw.RawSlice) -> DeclaredSlice:
+    namespace, name, meta = _named(shape.metadata, subdomain_fault)
+    labels = _labels(meta.labels)
+    address_type = _choice(shape.address_type, "", (*_FAMILIES, "FQDN"), "addressType")
+    if not address_type:
+        _refuse("is missing", "addressType")
+    endpoints = tuple(
+        _slice_endpoint(endpoint, address_type, index) for index, endpoint in enumerate(shape.endpoints or ())
+    )
+    ports = _endpoint_ports(shape.ports, "ports")
+    return DeclaredSlice(
+        EndpointSlice(namespace, name, intern(labels.get(SERVICE_NAME, "")), address_type, endpoints, ports), labels
+    )
+
+
+def _subset(subset: raw.RawSubset, field: str) -> Subset:
+    endpoints = []
+    for name, ready, addresses in (
+        ("addresses", True, subset.addresses),
+        ("notReadyAddresses", False, subset.not_ready_addresses),
+    ):
+        for index, address in enumerate(addresses or ()):
+            place = f"{field}.{name}[{index}]"
+            ip = _address(address.ip or "", "", f"{place}.ip")
+            hostname = _hostname(address.hostname, f"{place}.hostname")
+            endpoints.append(Endpoint((ip,), ready, hostname, _pod_name(address.target_ref)))
+    return Subset(tuple(endpoints), _endpoint_ports(subset.ports, f"{field}.ports"))
+
+
+def _declare_endpoints(shape: raw.RawEndpoints) -> DeclaredEndpoints:
+    namespace, name, meta = _named(shape.metadata, subdomain_fault)
+    labels = _labels(meta.labels)
+    subsets = tuple(_subset(subset, f"subsets[{index}]") for index, subset in enumerate(shape.subsets or ()))
+    mirrored = labels.get(_SKIP_MIRROR) != "true" and _LEADER not in (meta.annotations or {})
+    return DeclaredEndpoints(namespace, name, labels, subsets, mirrored)
+
+
+def _pod_ips(status: raw.RawPodStatus) -> tuple[str, ...]:
+    texts = [entry.ip for entry in status.pod_ips or () if entry.ip]
+    if status.pod_ip and status.pod_ip not in texts:
+        texts.insert(0, status.pod_ip)
+    return tuple(_address(text, "", "status.podIPs" if status.pod_ips else "status.podIP") for text in texts)
+
+
+def _container_ports(spec: raw.RawPodSpec) -> tuple[ContainerPort, ...]:
+    """Of the containers, then of the sidecars: init containers with restartPolicy Always."""
+    sidecars = [container for container in spec.init_containers or () if container.restart_policy == "Always"]
+    return tuple(
+        ContainerPort(
+            intern(port.name),
+            _choice(port.protocol, "TCP", _PROTOCOLS, "spec.containers[].ports[].protocol"),
+            _port_number(port.container_port, "spec.containers[].ports[].containerPort"),
+        )
+        for container in (*(spec.containers or ()), *sidecars)
+        for port in container.ports or ()
+        if port.name
+    )
+
+
+def _declare_pod(shape: raw.RawPod) -> DeclaredPod:
+    namespace, name, meta = _named(shape.metadata, subdomain_fault)
+    spec = shape.spec or raw.RawPodSpec()
+    status = shape.status or raw.RawPodStatus()
+    ready = not status.conditions or any(
+        condition.type == "Ready" and condition.status == "True" for condition in status.conditions
+    )
+    return DeclaredPod(
+        namespace,
+        name,
+        _labels(meta.labels),
+        ips=_pod_ips(status),
+        ready=ready,
+        terminating=meta.deletion_timestamp is not None,
+        phase=_choice(status.phase, "Running", _PHASES, "status.phase"),
+        hostname=_hostname(spec.hostname, "spec.hostname"),
+        subdomain=_hostname(spec.subdomain, "spec.subdomain"),
+        ports=_container_ports(spec),
+    )
+
+
+def _declare_namespace(shape: raw.RawNamed) -> DeclaredNamespace:
+    _, name, meta = _named(shape.metadata, label_fault, namespaced=False)
+    return DeclaredNamespace(intern(name), {**_labels(meta.labels), NAMESPACE_NAME: name})
+
+
+def _declare_node(shape: raw.RawNamed) -> DeclaredNode:
+    return DeclaredNode(_named(shape.metadata, subdomain_fault, namespaced=False)[1])
+
+
+_Build: TypeAlias = Callable[[Any], Declared]
+
+
+class _Kind:
+    """How one kind is read: the API version's beginning, the shape, and what makes the declared object of it."""
+
+    def __init__(self, kind: DeclaredKind, api: str, shape: type[msgspec.Struct], build: _Build) -> None:
+        self.kind = kind
+        self.api = api
+        self.shape = shape
+        self.build = build
+        self.decoder = msgspec.json.Decoder(shape)
+
+
+_KINDS: dict[str, _Kind] = {
+    entry.kind: entry
+    for entry in (
+        _Kind("Service", "v1", raw.RawService, _declare_service),
+        _Kind("Endpoints", "v1", raw.RawEndpoints, _declare_endpoints),
+        _Kind("EndpointSlice", "discovery.k8s.io/", raw.RawSlice, _declare_slice),
+        _Kind("Pod", "v1", raw.RawPod, _declare_pod),
+        _Kind("Namespace", "v1", raw.RawNamed, _declare_namespace),
+        _Kind("Node", "v1", raw.RawNamed, _declare_node),
+    )
+}

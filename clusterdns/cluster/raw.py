@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The shapes of Kubernetes API objects, field for field as in JSON, reduced to what is read here.
+
+Fields that aren't named are skipped. Every field may be missing or null, as the API's decoders allow.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class RawMeta(msgspec.Struct, rename="camel"):
+    name: str | None = None
+    namespace: str | None = None
+    labels: dict[str, str | None] | None = None
+    annotations: dict[str, str | None] | None = None
+    deletion_timestamp: Any = None
+
+
+class RawServicePort(msgspec.Struct, rename="camel", gc=False):
+    name: str | None = None
+    protocol: str | None = None
+    port: int | None = None
+    target_port: int | str | None = None
+    node_port: int | None = None
+
+
+class RawServiceSpec(msgspec.Struct, rename="camel"):
+    type: str | None = None
+    cluster_ip: str | None = msgspec.field(default=None, name="clusterIP")
+    cluster_ips: list[str] | None = msgspec.field(default=None, name="clusterIPs")
+    ports: list[RawServicePort] | None = None
+    selector: dict[str, str | None] | None = None
+    external_name: str | None = None
+    publish_not_ready_addresses: bool | None = None
+    ip_families: list[str] | None = None
+    ip_family_policy: str | None = None
+    allocate_load_balancer_node_ports: bool | None = None
+
+
+class RawService(msgspec.Struct):
+    metadata: RawMeta | None = None
+    spec: RawServiceSpec | None = None
+
+
+class RawPort(msgspec.Struct, gc=False):
+    """ports[] of an EndpointSlice and of a subset of Endpoints."""
+
+    name: str | None = None
+    protocol: str | None = None
+    port: int | None = None
+
+
+class RawReference(msgspec.Struct, gc=False):
+    kind: str | None = None
+    name: str | None = None
+
+
+class RawConditions(msgspec.Struct, gc=False):
+    ready: bool | None = None
+
+
+class RawEndpoint(msgspec.Struct, rename="camel"):
+    addresses: list[str] | None = None
+    conditions: RawConditions | None = None
+    hostname: str | None = None
+    target_ref: RawReference | None = None
+
+
+class RawSlice(msgspec.Struct, rename="camel"):
+    metadata: RawMeta | None = None
+    address_type: str | None = None
+    endpoints: list[RawEndpoint] | None = None
+    ports: list[RawPort] | None = None
+
+
+class RawAddress(msgspec.Struct, rename="camel"):
+    ip: str | None = None
+    hostname: str | None = None
+    target_ref: RawReference | None = None
+
+
+class RawSubset(msgspec.Struct, rename="camel"):
+    addresses: list[RawAddress] | None = None
+    not_ready_addresses: list[RawAddress] | None = None
+    ports: list[RawPort] | None = None
+
+
+class RawEndpoints(msgspec.Struct):
+    metadata: RawMeta | None = None
+    subsets: list[RawSubset] | None = None
+
+
+class RawContainerPort(msgspec.Struct, rename="camel", gc=False):
+    name: str | None = None
+    protocol: str | None = None
+    container_port: int | None = None
+
+
+class RawContainer(msgspec.Struct, rename="camel"):
+    ports: list[RawContainerPort] | None = None
+    restart_policy: str | None = None
+
+
+class RawPodSpec(msgspec.Struct, rename="camel"):
+    hostname: str | None = None
+    subdomain: str | None = None
+    containers: list[RawContainer] | None = None
+    init_containers: list[RawContainer] | None = None
+
+
+class RawCondition(msgspec.Struct, gc=False):
+    type: str | None = None
+    status: str | None = None
+
+
+class RawPodIP(msgspec.Struct, gc=False):
+    ip: str | None = None
+
+
+class RawPodStatus(msgspec.Struct, rename="camel"):
+    phase: str | None = None
+    pod_ip: str | None = msgspec.field(default=None, name="podIP")
+    pod_ips: list[RawPodIP] | None = msgspec.field(default=None, name="podIPs")
+    conditions: list[RawCondition] | None = None
+
+
+class RawPod(msgspec.Struct):
+    metadata: RawMeta | None = None
+    spec: RawPodSpec | None = None
+    status: RawPodStatus | None = None
+
+
+class RawNamed(msgspec.Struct):
+    """Namespace and Node."""
+
+    metadata: RawMeta | None = None
+
+
+class RawHead(msgspec.Struct, rename="camel"):
+    """What tells the kind of an object, and the items of a list, still as JSON."""
+
+    api_version: str | None = None
+    kind: str | None = None
+    items: list[msgspec.Raw] | None = None
