@@ -31,6 +31,7 @@ class Reply:
     compiled: the sections as ready bytes, or None; replaced by ``records`` as soon as a plugin sets those.
     variants: the compiled body in several orders; a reply is written with each of them in turn.
     options: EDNS options to add (RFC 6891 section 6.1.2), only written where the query has an OPT.
+    edns_size: UDP payload size to reply with instead of the client's own where it is smaller, 0 for none.
     error: why there is no proper answer, for the ``errors`` directive; empty where all is well.
     plugin: the directive that answered.
     reusable: True if nothing but the query's bytes and what was compiled decided this reply: the same bytes may be
@@ -42,6 +43,7 @@ class Reply:
         "_records",
         "compiled",
         "dropped",
+        "edns_size",
         "error",
         "flags",
         "options",
@@ -58,6 +60,7 @@ class Reply:
         self.variants: tuple[bytes, ...] = ()
         self._records: Sections | None = records
         self.options = b""
+        self.edns_size = 0
         self.error = ""
         self.plugin = plugin
         self.reusable = False

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The server behind one listener, sans-IO: query octets in, reply octets out.
+
+No input raises past ``handle``. Everything around the answer that is the same for all plugins happens here once:
+refusals, dispatch, recovery from a plugin's fault, writing, metrics and logs, and the memory of reusable replies.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from itertools import product
+from time import perf_counter
+from typing import Final, Protocol, TypeAlias
+
+from clusterdns.dns.types import BADVERS, IN, REFUSED, SERVFAIL
+from clusterdns.errors import QueryError
+from clusterdns.fastpath.memo import Memo
+from clusterdns.serving.chain import Block
+from clusterdns.serving.finish import finish, refuse
+from clusterdns.serving.plugin import Result
+from clusterdns.serving.query import Client, Query
+from clusterdns.serving.reply import Reply
+from clusterdns.serving.router import Router
+
+MAX_LOOKUP_DEPTH: Final = 8
+"""Internal look-ups that may lead to one another: more than any CNAME chain that is meant, few enough to end a loop."""
+
+_BATCH_BIN_SECONDS: Final = 0.00025
+_BATCH_BINS: Final = 20
+
+Output: TypeAlias = bytes | Awaitable[bytes | None] | None
+
+log = logging.getLogger("clusterdns.engine")
+
+
+class FaultCounter(Protocol):
+    """Where the engine counts what concerns no block."""
+
+    def panic(self) -> None:
+        """A plugin failed."""
+
+    def dropped(self, query: Query, reply: Reply, size_bytes: int, duration_seconds: float) -> None:
+        """A query belonged to no block."""
+
+
+class Engine:
+    """The blocks of one listener.
+
+    faults: where panics and queries for no block are counted.
+    """
+
+    def __init__(
+        self, router: Router, faults: FaultCounter, *, crash: Callable[[BaseException], None] | None = None
+    ) -> None:
+        self.router = router
+        self._faults = faults
+        self._crash = crash
+        self._memos = {key: Memo(self._report_hits) for key in product(("udp", "tcp"), (1, 2))}
+        self._block_hits: Counter[Block] = Counter()
+        self._batch_queries = [0] * _BATCH_BINS
+        self._batch_seconds = [0.0] * _BATCH_BINS
+
+    def handle(self, packet: bytes, client: Client) -> Output:
+        """The reply to a message, None where there is none to send, or an awaitable of either."""
+        started = perf_counter()
+        try:
+            query = Query(packet, client)
+        except QueryError as error:
+            return refuse(packet, error)
+        route = self.router.route(query.key, query.qtype)
+        if route is None or query.qclass != IN:
+            return self._write(query, None, Reply(REFUSED), started)
+        if query.edns is not None and query.edns.version:
+            return self._write(query, None, Reply(BADVERS), started)
+        query.zone, block = route
+        try:
+            result = block.handle(query)
+        except Exception as error:
+            result = self._recover(block, error)
+        if isinstance(result, Reply):
+            return self._write(query, block, result, started)
+        return self._finish_later(query, block, result, started)
+
+    async def _finish_later(self, query: Query, block: Block, result: Awaitable[Reply], started: float) -> bytes | None:
+        try:
+            reply = await result
+        except Exception as error:
+            reply = self._recover(block, error)
+        return self._write(query, block, reply, started)
+
+    def resolve(self, query: Query, name: bytes, qtype: int) -> Result:
+        """Ask for another name as the client of ``query`` would; see ``Setup.resolve``."""
+        depth = query.depth + 1
+        if depth > MAX_LOOKUP_DEPTH:
+            return Reply.failure(f"more than {MAX_LOOKUP_DEPTH} look-ups lead to one another", plugin="engine")
+        inner = query.derive(name=name, qtype=qtype, depth=depth)
+        route = self.router.route(inner.key, qtype)
+        if route is None:
+            return Reply(REFUSED)
+        inner.zone, block = route
+        return block.handle(inner)
+
+    def _write(self, query: Query, block: Block | None, reply: Reply, started: float) -> bytes | None:
+        try:
+            messages = () if reply.dropped else finish(query, reply)
+        except Exception as error:
+            reply = self._recover(block, error)
+            messages = finish(query, reply)
+        size = len(messages[0]) if messages else 0
+        duration = perf_counter() - started
+        if block is None:
+            self._faults.dropped(query, reply, size, duration)
+            return messages[0] if messages else None
+        for observer in block.observers:
+            try:
+                observer.observe(query, reply, size, duration)
+            except Exception as error:
+                self._recover(block, error)
+        if not messages:
+            return None
+        if reply.reusable and block.reuse and not reply.error:
+            memo = self.memo(query.client.protocol, query.client.family)
+            compiled = reply.compiled
+            passing = compiled is not None and compiled.rotating > len(messages) > 1
+            memo.remember(query.packet, messages, (block, query, reply, size), passing=passing)
+        return messages[0]
+
+    def _recover(self, block: Block | None, error: Exception) -> Reply:
+        if block is not None and block.debug and self._crash is not None:
+            self._crash(error)
+        self._faults.panic()
+        server = block.server if block is not None else ""
+        log.error('Recovered from panic in server: "%s" %s: %s', server, type(error).__name__, error, exc_info=error)
+        return Reply(SERVFAIL)
+
+    def count_batch(self, queries: int, duration_seconds: float) -> None:
+        """``queries`` were answered from a memo, each within ``duration_seconds``."""
+        number = min(int(duration_seconds / _BATCH_BIN_SECONDS).bit_length(), _BATCH_BINS - 1)
+        self._batch_queries[number] += queries
+        self._batch_seconds[number] += queries * duration_seconds
+
+    def memo(self, protocol: str, family: int) -> Memo:
+        """What is remembered for clients of one protocol (``udp``, ``tcp``) and address family (1, 2).
+
+        They are kept apart because size limits and metric labels differ.
+        """
+        return self._memos[protocol, family]
+
+    def published(self) -> None:
+        """Answers have changed: forget what was remembered."""
+        for memo in self._memos.values():
+            memo.clear()
+
+    def refresh(self) -> None:
+        """Let other orders of large answers get their turn; to be called about once a second."""
+        for memo in self._memos.values():
+            memo.refresh()
+
+    def flush(self) -> None:
+        """Tell the observers what was answered from memory since the last time."""
+        for memo in self._memos.values():
+            memo.flush()
+        hits, self._block_hits = self._block_hits, Counter()
+        queries, self._batch_queries = self._batch_queries, [0] * _BATCH_BINS
+        seconds, self._batch_seconds = self._batch_seconds, [0.0] * _BATCH_BINS
+        total = hits.total()
+        for block, count in hits.items():
+            # Blocks share the batches of a listener, so each gets its part of every bin; the parts add up to the whole.
+            durations = []
+            for number, batch in enumerate(queries):
+                if batch:
+                    part = batch * count // total
+                    durations.append((seconds[number] / batch, part))
+                    seconds[number] -= seconds[number] / batch * part
+                    queries[number] -= part
+            total -= count
+            for observer in block.hit_observers:
+                observer.observe_hit_durations(durations)
+
+    def _report_hits(self, subject: tuple[Block, Query, Reply, int], hits: int) -> None:
+        block, query, reply, size = subject
+        self._block_hits[block] += hits
+        for observer in block.hit_observers:
+            observer.observe_hits(query, reply, size, hits)
