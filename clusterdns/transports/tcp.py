@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: Apache-2.0
+"""DNS over TCP (RFC 7766): pipelined queries, replies as they are ready, idle connections closed.
+
+A connection holds at most one unfinished message and MAX_PIPELINED queries that wait; while its client doesn't read,
+nothing more is read from it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Awaitable
+from time import perf_counter
+from typing import Final, cast
+
+from clusterdns.serving.engine import Engine
+from clusterdns.serving.query import Client
+
+MAX_CONNECTIONS: Final = 4096
+"""For one listener; the one that has been idle longest makes room for a new one."""
+
+MAX_PIPELINED: Final = 128
+"""Queries of one connection that may wait for something else at a time."""
+
+FIRST_QUERY_SECONDS: Final = 3.0
+IDLE_SECONDS: Final = 10.0
+WRITE_SECONDS: Final = 5.0
+"""CoreDNS's limits. A message once begun has FIRST_QUERY_SECONDS to arrive, however slowly its octets come."""
+
+_READ_LIMIT: Final = 2 + 65535
+
+log = logging.getLogger("clusterdns.tcp")
+
+
+class TcpListener:
+    """One listening socket. ``engine`` may be exchanged at any time."""
+
+    def __init__(self, sock: socket.socket, engine: Engine, loop: asyncio.AbstractEventLoop) -> None:
+        self.socket = sock
+        self.engine = engine
+        self.loop = loop
+        self.family = 2 if sock.family == socket.AF_INET6 else 1
+        self.connections: dict[Connection, None] = {}
+        """In the order of their last message, longest idle first."""
+        self._server: asyncio.Server | None = None
+        self.packets = 0
+
+    async def start(self) -> None:
+        """Accept connections."""
+        self._server = await self.loop.create_server(lambda: Connection(self), sock=self.socket)
+
+    async def close(self, drain_seconds: float) -> None:
+        """Accept no more; let what is under way finish for at most ``drain_seconds``."""
+        if self._server is not None:
+            self._server.close()
+        deadline = self.loop.time() + drain_seconds
+        for connection in list(self.connections):
+            connection.close_when_done()
+        while self.connections and self.loop.time() < deadline:
+            await asyncio.sleep(0.01)
+        for connection in list(self.connections):
+            connection.abort()
+
+    def make_room(self) -> None:
+        """Close the connections that have been idle longest until there is room for one more."""
+        while len(self.connections) >= MAX_CONNECTIONS:
+            next(iter(self.connections)).abort()
+
+
+class Connection(asyncio.Protocol):
+    """One client's connection."""
+
+    def __init__(self, listener: TcpListener) -> None:
+        self._listener = listener
+        self._buffer = bytearray()
+        self._waiting = 0
+        self._closing = False
+        self._paused = False
+        self._transport: asyncio.Transport | None = None
+        self._client: Client | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._write_timer: asyncio.TimerHandle | None = None
+        self._begun = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client has connected."""
+        self._transport = cast(asyncio.Transport, transport)
+        peer, local = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
+        if not peer or not local:
+            self.abort()
+            return
+        self._client = Client("tcp", peer[0], peer[1], local[0], local[1])
+        self._listener.make_room()
+        self._listener.connections[self] = None
+        self._expire_in(FIRST_QUERY_SECONDS)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone."""
+        self._listener.connections.pop(self, None)
+        for timer in (self._timer, self._write_timer):
+            if timer is not None:
+                timer.cancel()
+        self._transport = None
+        self._buffer.clear()
+
+    def data_received(self, data: bytes) -> None:
+        """Octets have arrived: answer each whole message."""
+        buffer = self._buffer
+        buffer += data
+        self._work()
+
+    def eof_received(self) -> bool:
+        """The client sends no more; it may still read (half-close)."""
+        self.close_when_done()
+        return True
+
+    def pause_writing(self) -> None:
+        """The client reads more slowly than we answer."""
+        self._paused = True
+        self._update_reading()
+        self._write_timer = self._listener.loop.call_later(WRITE_SECONDS, self.abort)
+
+    def resume_writing(self) -> None:
+        """The client has caught up."""
+        self._paused = False
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
+        self._work()
+
+    def close_when_done(self) -> None:
+        """Close after the replies to what has arrived."""
+        self._closing = True
+        self._close_if_done()
+
+    def abort(self) -> None:
+        """Close at once."""
+        self._listener.connections.pop(self, None)
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _work(self) -> None:
+        """Answer the whole messages in the buffer, as far as the client's reading and waiting queries allow."""
+        buffer = self._buffer
+        position = 0
+        answered = False
+        while not self._paused and self._waiting < MAX_PIPELINED and self._transport is not None:
+            if len(buffer) < position + 2:
+                break
+            end = position + 2 + (buffer[position] << 8 | buffer[position + 1])
+            if len(buffer) < end:
+                break
+            self._answer(bytes(buffer[position + 2 : end]))
+            answered = True
+            position = end
+        del buffer[:position]
+        if self._transport is None:
+            return
+        self._watch_time(answered)
+        self._update_reading()
+        self._close_if_done()
+
+    def _watch_time(self, answered: bool) -> None:
+        """Start the clock that fits: idle, or a message that has begun (which more of its octets don't extend)."""
+        begun = bool(self._buffer)
+        if answered:
+            connections = self._listener.connections
+            connections.pop(self, None)
+            connections[self] = None
+        if answered or begun != self._begun:
+            self._expire_in(FIRST_QUERY_SECONDS if begun else IDLE_SECONDS)
+        self._begun = begun
+
+    def _answer(self, packet: bytes) -> None:
+        listener = self._listener
+        listener.packets += 1
+        started = perf_counter()
+        entry = listener.engine.memo("tcp", listener.family).entries.get(packet[2:])
+        if entry is not None:
+            entry[0] = use = entry[0] + 1
+            self._write(packet[:2] + entry[2][use % entry[1]])
+            listener.engine.count_batch(1, perf_counter() - started)
+            return
+        assert self._client is not None
+        output = listener.engine.handle(packet, self._client)
+        if isinstance(output, bytes):
+            self._write(output)
+        elif output is not None:
+            self._waiting += 1
+            task = listener.loop.create_task(self._answer_later(output))
+            task.add_done_callback(self._answered)
+
+    async def _answer_later(self, output: Awaitable[bytes | None]) -> None:
+        reply = await output
+        if reply is not None:
+            self._write(reply)
+
+    def _answered(self, task: asyncio.Task[None]) -> None:
+        self._waiting -= 1
+        if not task.cancelled() and task.exception() is not None:
+            log.error("answering over TCP: %s", task.exception())
+        if self._transport is not None:
+            self._work()
+
+    def _write(self, reply: bytes) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(len(reply).to_bytes(2, "big") + reply)
+
+    def _close_if_done(self) -> None:
+        if self._closing and not self._waiting and not self._paused and self._transport is not None:
+            self._transport.close()
+
+    def _update_reading(self) -> None:
+        if self._transport is None or self._transport.is_closing():
+            return
+        if self._paused or self._waiting >= MAX_PIPELINED or len(self._buffer) > _READ_LIMIT:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
+
+    def _expire_in(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._listener.loop.call_later(seconds, self._expire)
+
+    def _expire(self) -> None:
+        if self._waiting:
+            self._expire_in(IDLE_SECONDS)
+        elif self._transport is not None:
+            self._transport.close()

@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: Apache-2.0
+"""DNS over UDP: datagrams in batches between a socket and an engine.
+
+A reply that the memo holds is copied over its query in the buffer of the batch; everything else goes through
+``Engine.handle``. Only what has to wait becomes a task.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import select
+import socket
+import sys
+from collections.abc import Awaitable
+from time import perf_counter
+from typing import Final
+
+from clusterdns.serving.engine import Engine
+from clusterdns.serving.query import Client
+from clusterdns.transports import mmsg
+
+MAX_WAITING: Final = 10_000
+"""Queries that may wait for something else at a time; more are dropped, as a full socket buffer would."""
+
+_BATCHES_AT_ONCE: Final = 8
+"""Full batches handled before other work of the process gets a turn: some milliseconds at most."""
+
+_SEND_WAIT_SECONDS: Final = 0.005
+_BURST: Final = 256
+
+log = logging.getLogger("clusterdns.udp")
+
+
+class UdpListener:
+    """One UDP socket. ``engine`` may be exchanged at any time; ``dropped`` counts replies that could not be sent."""
+
+    def __init__(self, sock: socket.socket, engine: Engine, loop: asyncio.AbstractEventLoop) -> None:
+        self.socket = sock
+        self.engine = engine
+        self.dropped = 0
+        self.packets = 0
+        self._loop = loop
+        self._waiting: set[asyncio.Task[None]] = set()
+        self._family = 2 if sock.family == socket.AF_INET6 else 1
+        address = sock.getsockname()
+        self._local_address: str = address[0]
+        self._local_port: int = address[1]
+        self._wildcard = self._local_address in ("0.0.0.0", "::")
+        if self._wildcard:
+            _ask_for_destination(sock)
+        self._batch = mmsg.MessageBatch(sock) if mmsg.available() else None
+        loop.add_reader(sock, self._on_readable if self._batch is not None else self._on_readable_plain)
+
+    async def close(self, drain_seconds: float) -> None:
+        """Answer what has arrived, wait for what is under way at most ``drain_seconds``, and close."""
+        if self._batch is not None:
+            self._on_readable()
+        self._loop.remove_reader(self.socket)
+        if self._waiting:
+            await asyncio.wait(self._waiting, timeout=drain_seconds)
+        for task in self._waiting:
+            task.cancel()
+        self.socket.close()
+
+    def _on_readable(self) -> None:
+        batch = self._batch
+        assert batch is not None
+        try:
+            for _ in range(_BATCHES_AT_ONCE):
+                count = batch.receive()
+                if count:
+                    self._answer(batch, count)
+                if count < mmsg.BATCH:
+                    return
+        except OSError as error:
+            log.error("receiving on %s: %s", self._local_address, error)
+
+    def _answer(self, batch: mmsg.MessageBatch, count: int) -> None:
+        started = perf_counter()
+        slots, headers, iovecs = batch.slots, batch.headers, batch.iovecs
+        remembered = self.engine.memo("udp", self._family).entries.get
+        size = mmsg.SLOT_BYTES
+        hits = 0
+        first = 0
+        start = 2
+        for i in range(count):
+            length = headers[16 * i + 14]
+            query = slots[start : start + length - 2].tobytes()
+            entry = remembered(query)
+            if entry is not None:
+                entry[0] = use = entry[0] + 1
+                reply = entry[2][use % entry[1]]
+                end = start + len(reply)
+                if end - start <= size - 2:
+                    slots[start:end] = reply
+                    iovecs[2 * i + 1] = len(reply) + 2
+                    hits += 1
+                    start += size
+                    continue
+            if not self._answer_slowly(batch, i, length):
+                if first < i:
+                    self._send(batch, first, i)
+                first = i + 1
+            start += size
+        if first < count:
+            self._send(batch, first, count)
+        self.packets += count
+        if hits:
+            self.engine.count_batch(hits, perf_counter() - started)
+
+    def _answer_slowly(self, batch: mmsg.MessageBatch, i: int, length: int) -> bool:
+        """Handle the message in slot ``i``; True if its reply now stands in the slot."""
+        start = i * mmsg.SLOT_BYTES
+        packet = batch.slots[start : start + length].tobytes()
+        client = self._client(batch.peer(i), batch.control(i))
+        output = self.engine.handle(packet, client)
+        if output is None:
+            return False
+        if isinstance(output, bytes):
+            if len(output) <= mmsg.SLOT_BYTES:
+                batch.slots[start : start + len(output)] = output
+                batch.iovecs[2 * i + 1] = len(output)
+                return True
+            self._send_one(output, client)
+        else:
+            self._wait_for(output, client)
+        return False
+
+    def _send(self, batch: mmsg.MessageBatch, first: int, end: int) -> None:
+        waited = False
+        while first < end:
+            sent = batch.send(first, end - first)
+            if sent > 0:
+                first += sent
+            elif sent in (-errno.EAGAIN, -errno.ENOBUFS) and not waited:
+                waited = True
+                select.select([], [self.socket], [], _SEND_WAIT_SECONDS)
+            elif sent != -errno.EINTR:
+                self.dropped += 1
+                first += 1
+
+    def _client(self, peer: bytes, control: bytes) -> Client:
+        host, port = _read_address(peer)
+        local = _read_destination(control) if self._wildcard else ""
+        return Client("udp", host, port, local or self._local_address, self._local_port)
+
+    def _wait_for(self, output: Awaitable[bytes | None], client: Client) -> None:
+        if len(self._waiting) >= MAX_WAITING:
+            self.dropped += 1
+            _discard(output)
+            return
+        task = self._loop.create_task(self._reply_later(output, client))
+        self._waiting.add(task)
+        task.add_done_callback(self._waiting.discard)
+
+    async def _reply_later(self, output: Awaitable[bytes | None], client: Client) -> None:
+        reply = await output
+        if reply is not None:
+            self._send_one(reply, client)
+
+    def _send_one(self, reply: bytes, client: Client) -> None:
+        ancillary = _source_control(client.local_address) if self._wildcard else []
+        target: tuple[object, ...] = (client.address, client.port)
+        if self.socket.family == socket.AF_INET6:
+            host, _, scope = client.address.partition("%")
+            target = (host, client.port, 0, int(scope or 0))
+        try:
+            self.socket.sendmsg([reply], ancillary, 0, target)
+        except OSError as error:
+            self.dropped += 1
+            log.debug("replying to %s: %s", client.address, error)
+
+    def _on_readable_plain(self) -> None:
+        """The same, one datagram a call, for systems without ``recvmmsg``."""
+        for _ in range(_BURST):
+            try:
+                packet, ancillary, _, address = self.socket.recvmsg(mmsg.SLOT_BYTES, 64)
+            except (BlockingIOError, ConnectionRefusedError):
+                return
+            except OSError as error:
+                log.error("receiving on %s: %s", self._local_address, error)
+                return
+            self.packets += 1
+            local = _destination(ancillary[0][2]) if ancillary and self._wildcard else self._local_address
+            host = f"{address[0]}%{address[3]}" if len(address) > 2 and address[3] else address[0]
+            client = Client("udp", host, address[1], local, self._local_port)
+            output = self.engine.handle(packet, client)
+            if isinstance(output, bytes):
+                self._send_one(output, client)
+            elif output is not None:
+                self._wait_for(output, client)
+
+
+def _discard(output: Awaitable[bytes | None]) -> None:
+    close = getattr(output, "close", None)
+    if close is not None:
+        close()
+
+
+def _ask_for_destination(sock: socket.socket) -> None:
+    """Have the kernel tell the address that each datagram was sent to, so that the reply can leave from it."""
+    if sock.family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+    elif _has_pktinfo():
+        sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+
+
+_IP_PKTINFO: Final = getattr(socket, "IP_PKTINFO", 8)
+
+
+def _has_pktinfo() -> bool:
+    """True where IPv4 sockets can tell and set the local address of a datagram (Linux)."""
+    return sys.platform == "linux"
+
+
+def _read_address(raw: bytes) -> tuple[str, int]:
+    """Host and port of a struct sockaddr_in or sockaddr_in6; link-local hosts with their scope."""
+    port = int.from_bytes(raw[2:4], "big")
+    if len(raw) == 16:
+        return socket.inet_ntop(socket.AF_INET, raw[4:8]), port
+    host = socket.inet_ntop(socket.AF_INET6, raw[8:24])
+    scope = int.from_bytes(raw[24:28], sys.byteorder)
+    return (f"{host}%{scope}" if scope else host), port
+
+
+def _read_destination(control: bytes) -> str:
+    """The local address in one raw control message (cmsghdr has 16 octets on 64-bit Linux)."""
+    return _destination(control[16:]) if len(control) > 16 else ""
+
+
+def _destination(data: bytes) -> str:
+    """The address in a struct in_pktinfo (12 octets: index, local address, destination) or in6_pktinfo (20)."""
+    if len(data) >= 20:
+        return socket.inet_ntop(socket.AF_INET6, data[:16])
+    return socket.inet_ntop(socket.AF_INET, data[4:8]) if len(data) >= 12 else ""
+
+
+def _source_control(address: str) -> list[tuple[int, int, bytes]]:
+    """Control messages that make a datagram leave from ``address``."""
+    if ":" in address:
+        packed = socket.inet_pton(socket.AF_INET6, address.partition("%")[0])
+        return [(socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, packed + bytes(4))]
+    if not _has_pktinfo() or address == "0.0.0.0":
+        return []
+    return [(socket.IPPROTO_IP, _IP_PKTINFO, bytes(4) + socket.inet_pton(socket.AF_INET, address) + bytes(4))]
