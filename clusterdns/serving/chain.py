@@ -15,15 +15,13 @@ from clusterdns.serving.reply import Reply
 class Block:
     """A server block that runs.
 
-    server: label ``server`` of the metrics.
     handler: the chain's first plugin; None for a block without plugins in the chain, which refuses everything.
     observers: plugins that look at each reply.
     reuse: True if replies of this block may be reused: every observer can do with a count of them.
     debug: True if exceptions of plugins are to end the process.
     """
 
-    def __init__(self, server: str, plugins: Iterable[Plugin], *, debug: bool = False) -> None:
-        self.server = server
+    def __init__(self, plugins: Iterable[Plugin], *, debug: bool = False) -> None:
         self.plugins = tuple(plugins)
         self.debug = debug
         self.handler = link(self.plugins)

@@ -48,12 +48,19 @@ class FaultCounter(Protocol):
 class Engine:
     """The blocks of one listener.
 
+    server: the listener as the metrics' label ``server`` names it, ``dns://:53``.
     faults: where panics and queries for no block are counted.
     """
 
     def __init__(
-        self, router: Router, faults: FaultCounter, *, crash: Callable[[BaseException], None] | None = None
+        self,
+        server: str,
+        router: Router,
+        faults: FaultCounter,
+        *,
+        crash: Callable[[BaseException], None] | None = None,
     ) -> None:
+        self.server = server
         self.router = router
         self._faults = faults
         self._crash = crash
@@ -69,6 +76,8 @@ class Engine:
             query = Query(packet, client)
         except QueryError as error:
             return refuse(packet, error)
+        query.server = self.server
+        query.resolve = self.resolve
         route = self.router.route(query.key, query.qtype)
         if route is None or query.qclass != IN:
             return self._write(query, None, Reply(REFUSED), started)
@@ -131,8 +140,9 @@ class Engine:
         if block is not None and block.debug and self._crash is not None:
             self._crash(error)
         self._faults.panic()
-        server = block.server if block is not None else ""
-        log.error('Recovered from panic in server: "%s" %s: %s', server, type(error).__name__, error, exc_info=error)
+        log.error(
+            'Recovered from panic in server: "%s" %s: %s', self.server, type(error).__name__, error, exc_info=error
+        )
         return Reply(SERVFAIL)
 
     def count_batch(self, queries: int, duration_seconds: float) -> None:

@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from clusterdns.dns.edns import Edns
 from clusterdns.dns.names import ROOT
 from clusterdns.dns.peek import HEADER_BYTES, Peek
 from clusterdns.dns.types import FLAG_CD, FLAG_RD, IN, QUERY
+
+if TYPE_CHECKING:
+    from clusterdns.serving.reply import Reply
 
 MIN_UDP_BYTES = 512
 MAX_MESSAGE_BYTES = 65535
@@ -46,16 +50,21 @@ class Query(Peek):
     packet, flags, opcode, name, key, qtype, qclass, question_end, edns: see Peek. Plugins may change what they send
     down the chain in a copy (``derive``), never in place.
     client: who asks.
-    zone: the zone of the server block that answers, lower case, set by the router.
+    zone: the zone of the server block that answers, lower case, set by the engine.
+    server: the listener, as the metrics' label ``server`` names it.
+    resolve: asks the listener for another name as this query's client would, see ``Setup.resolve``.
     depth: how many internal look-ups led to this one, 0 for a client's query.
     """
 
-    __slots__ = ("client", "depth", "zone")
+    __slots__ = ("client", "depth", "resolve", "server", "zone")
+
+    resolve: Callable[[Query, bytes, int], Reply | Awaitable[Reply]]
 
     def __init__(self, packet: bytes, client: Client) -> None:
         super().__init__(packet)
         self.client = client
         self.zone = ROOT
+        self.server = ""
         self.depth = 0
 
     @property
@@ -77,6 +86,8 @@ class Query(Peek):
         copy = object.__new__(Query)
         copy.client = self.client
         copy.zone = self.zone
+        copy.server = self.server
+        copy.resolve = self.resolve
         copy.depth = self.depth if depth is None else depth
         copy.flags = self.flags & (FLAG_RD | FLAG_CD)
         copy.opcode = QUERY if name is not None else self.opcode

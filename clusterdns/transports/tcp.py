@@ -11,6 +11,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Awaitable
+from contextlib import suppress
 from time import perf_counter
 from typing import Final, cast
 
@@ -44,6 +45,7 @@ class TcpListener:
         self.connections: dict[Connection, None] = {}
         """In the order of their last message, longest idle first."""
         self._server: asyncio.Server | None = None
+        self._drained: asyncio.Event | None = None
         self.packets = 0
 
     async def start(self) -> None:
@@ -54,13 +56,20 @@ class TcpListener:
         """Accept no more; let what is under way finish for at most ``drain_seconds``."""
         if self._server is not None:
             self._server.close()
-        deadline = self.loop.time() + drain_seconds
         for connection in list(self.connections):
             connection.close_when_done()
-        while self.connections and self.loop.time() < deadline:
-            await asyncio.sleep(0.01)
+        if self.connections:
+            self._drained = asyncio.Event()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._drained.wait(), drain_seconds)
         for connection in list(self.connections):
             connection.abort()
+
+    def forget(self, connection: Connection) -> None:
+        """A connection is gone."""
+        self.connections.pop(connection, None)
+        if self._drained is not None and not self.connections:
+            self._drained.set()
 
     def make_room(self) -> None:
         """Close the connections that have been idle longest until there is room for one more."""
@@ -97,7 +106,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
-        self._listener.connections.pop(self, None)
+        self._listener.forget(self)
         for timer in (self._timer, self._write_timer):
             if timer is not None:
                 timer.cancel()
@@ -136,7 +145,7 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Close at once."""
-        self._listener.connections.pop(self, None)
+        self._listener.forget(self)
         if self._transport is not None:
             self._transport.abort()
 
