@@ -135,7 +135,7 @@ class DirectiveReader:
 
     def warn(self, token: Token, message: str, *, hint: str = "") -> None:
         """Add a warning: this loads but surely isn't meant."""
-        warning = token.error(message, hint=hint)
+        warning = token.error(message, hint=hint, label=ConfigError.NO_POSITION)
         warning.plugin = self.name
         self.warnings.append(warning)
 
