@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What loads but surely isn't meant, seen from outside the directives. Plugins add their own with ``reader.warn``.
+
+Looked for are directives that no query reaches, zones that no query asks for, and reverse zones whose queries end at
+``kubernetes`` although the network is larger than the cluster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from clusterdns.config.directive import Line, Token
+from clusterdns.config.keys import Key, expand_zones, is_reverse, is_within
+from clusterdns.config.plan import BlockPlan, DirectivePlan
+from clusterdns.errors import ConfigError
+
+# Directives whose arguments name zones that they answer, and the number of arguments before the zones.
+_ZONE_ARGUMENTS = {"kubernetes": 0, "template": 2}
+
+
+def find_oddities(blocks: Sequence[BlockPlan]) -> list[ConfigError]:
+    """All warnings about the blocks of one Corefile."""
+    warnings: list[ConfigError] = []
+    for block in blocks:
+        warnings.extend(_unreached(block))
+        warnings.extend(_unasked(block, blocks))
+        warnings.extend(_missing_fallthrough(block))
+    return warnings
+
+
+def _warning(directive: DirectivePlan, token: Token, message: str, hint: str) -> ConfigError:
+    warning = token.error(message, hint=hint, label=ConfigError.NO_POSITION)
+    warning.plugin = directive.name
+    return warning
+
+
+# Directives behind one that answers everything
+
+
+def _unreached(block: BlockPlan) -> Iterator[ConfigError]:
+    answered: list[str] = []
+    last: DirectivePlan | None = None
+    for directive in block.directives:
+        if not directive.in_chain:
+            continue
+        if last is not None and block.zones and all(_covered(zone, answered) for zone in block.zones):
+            for line in directive.lines:
+                yield _warning(
+                    directive,
+                    line.name,
+                    f"'{directive.name}' is never reached: '{last.name}' in line {last.lines[0].name.line} answers "
+                    "every query before it",
+                    f"remove one of the two, or limit '{last.name}' to some queries",
+                )
+            continue
+        final = list(_final_zones(directive, block))
+        if final:
+            answered.extend(final)
+            last = directive
+
+
+def _final_zones(directive: DirectivePlan, block: BlockPlan) -> Iterator[str]:
+    """The zones in which the directive passes no query on."""
+    if directive.terminal:
+        yield "."
+    elif directive.name in _ZONE_ARGUMENTS:
+        for line in directive.lines:
+            if _answers_all(line):
+                passed = _fallthrough_zones(line)
+                zones = _zone_arguments(directive, line) or block.zones
+                yield from (zone for zone in zones if passed is None or not _touched(zone, passed))
+
+
+def _answers_all(line: Line) -> bool:
+    if line.name.text != "template":
+        return True
+    narrowed = any(option.name.text == "match" for option in line.block or ())
+    return not narrowed and line.words[:2] == ("ANY", "ANY")
+
+
+def _covered(zone: str, zones: Sequence[str]) -> bool:
+    return any(is_within(zone, other) for other in zones)
+
+
+def _touched(zone: str, zones: Sequence[str]) -> bool:
+    return any(is_within(zone, other) or is_within(other, zone) for other in zones)
+
+
+def _zone_arguments(directive: DirectivePlan, line: Line) -> list[str]:
+    return expand_zones(line.words[_ZONE_ARGUMENTS[directive.name] :])[0]
+
+
+def _fallthrough_zones(line: Line) -> list[str] | None:
+    """The zones of the last ``fallthrough``, the root for one without zones; None if there is none."""
+    options = [option for option in line.block or () if option.name.text == "fallthrough"]
+    if not options:
+        return None
+    return expand_zones(options[-1].words)[0] if options[-1].args else ["."]
+
+
+# Zones that nobody asks for
+
+
+def _unasked(block: BlockPlan, blocks: Sequence[BlockPlan]) -> Iterator[ConfigError]:
+    for directive in block.directives:
+        if directive.name not in _ZONE_ARGUMENTS:
+            continue
+        for line in directive.lines:
+            for token in line.args[_ZONE_ARGUMENTS[directive.name] :]:
+                zones = expand_zones([token.text])[0]
+                reasons = [_reason_unasked(zone, block, blocks) for zone in zones]
+                if reasons and all(reasons):
+                    text = zones[0] if len(zones) == 1 else token.text
+                    yield _warning(directive, token, f"no query for {text} comes here: {reasons[0]}", _UNASKED_HINT)
+
+
+_UNASKED_HINT = "move it to the block that serves the zone, or remove it"
+
+
+def _reason_unasked(zone: str, block: BlockPlan, blocks: Sequence[BlockPlan]) -> str:
+    """Why no query below the zone reaches the block; empty if some do."""
+    reason = "it is outside the zones of this block"
+    for key in block.keys:
+        if is_within(key.zone, zone):
+            return ""
+        if is_within(zone, key.zone):
+            nearer = _nearer_key(zone, key, block, blocks)
+            if nearer is None:
+                return ""
+            reason = f"the block of line {nearer.token.line} serves {nearer.zone} on the same listener"
+    return reason if block.keys else ""
+
+
+def _nearer_key(zone: str, key: Key, block: BlockPlan, blocks: Sequence[BlockPlan]) -> Key | None:
+    """The key of another block that takes all queries of ``zone`` from ``key``."""
+    for other in blocks:
+        if other is block or other.directive("view") or not _listens_where(other, block):
+            continue
+        for candidate in other.keys:
+            same_port = (candidate.transport, candidate.port) == (key.transport, key.port)
+            if same_port and candidate.zone != key.zone and _between(zone, candidate.zone, key.zone):
+                return candidate
+    return None
+
+
+def _between(zone: str, middle: str, top: str) -> bool:
+    return is_within(zone, middle) and is_within(middle, top)
+
+
+def _listens_where(other: BlockPlan, block: BlockPlan) -> bool:
+    return set(block.binds or ("",)) <= set(other.binds or ("",))
+
+
+# Reverse zones without fallthrough
+
+
+def _missing_fallthrough(block: BlockPlan) -> Iterator[ConfigError]:
+    directive = block.directive("kubernetes")
+    if directive is None:
+        return
+    for line in directive.lines:
+        passed = _fallthrough_zones(line) or []
+        zones = [zone for zone in _zone_arguments(directive, line) or block.zones if is_reverse(zone)]
+        missing = [zone.rstrip(".") for zone in zones if not _covered(zone, passed)]
+        if missing:
+            shown = missing[0] if len(missing) == 1 else f"{missing[0]} and {len(missing) - 1} more"
+            yield _warning(
+                directive,
+                line.name,
+                f"no fallthrough for {shown}: addresses that the cluster doesn't know get NXDOMAIN",
+                f"add to its block: fallthrough {' '.join(missing[:3])}",
+            )
