@@ -7,7 +7,7 @@ and what follows a brace gets a line of its own. Comments stay, behind their lin
 
 from __future__ import annotations
 
-from clusterdns.config.lexer import Comment, Word, end_line, parse_lexemes
+from clusterdns.config.lexer import BYTE_ORDER_MARK, Comment, Word, end_line, parse_lexemes
 from clusterdns.config.parser import parse_document
 from clusterdns.errors import ConfigErrors
 
@@ -75,7 +75,7 @@ class _Layout:
         self.last_line = end_line(token)
 
     def comment(self, comment: Comment) -> None:
-        if comment.line > self.last_line or self.row.comment:
+        if comment.line > self.last_line or self.row.comment or self.row is not self.rows[-1]:
             self.new_row(comment.line)
         self.row.comment = comment.text
         self.last_line = comment.line
@@ -101,4 +101,6 @@ class _Layout:
                 lines.extend([""] if row.blank_before or ended else [])
             lines.append(row.text())
             previous = row
-        return "".join(line + "\n" for line in lines)
+        text = "".join(line + "\n" for line in lines)
+        # A word may begin with this character; at the start of a file it would be taken for a mark and lost.
+        return BYTE_ORDER_MARK + text if text.startswith(BYTE_ORDER_MARK) else text

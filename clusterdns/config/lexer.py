@@ -14,7 +14,7 @@ import msgspec
 from clusterdns.config.directive import Token
 from clusterdns.errors import ConfigError
 
-_BYTE_ORDER_MARK = "\ufeff"
+BYTE_ORDER_MARK = "\ufeff"
 # Unicode's White_Space property. str.isspace() has four separators (U+001C to U+001F) more.
 _BLANKS = frozenset(
     "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
@@ -62,7 +62,7 @@ class _Lexer:
     def __init__(self, text: str, file: str) -> None:
         self.text = text
         self.file = file
-        self.position = 1 if text.startswith(_BYTE_ORDER_MARK) else 0
+        self.position = 1 if text.startswith(BYTE_ORDER_MARK) else 0
         self.line = 1
         self.line_start = self.position
         self.items: list[Word | Comment] = []
