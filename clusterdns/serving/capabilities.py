@@ -54,7 +54,9 @@ class HttpEndpoints(Protocol):
 class ClusterLease(Lease, Protocol):
     """A watched cluster."""
 
-    store: Store
+    @property
+    def store(self) -> Store:
+        """Its objects."""
 
 
 class Clusters(Protocol):
@@ -81,10 +83,21 @@ class Reloading(Protocol):
 class Services(Protocol):
     """What the process offers to plugins; lives across reloads."""
 
-    metrics: Registry
-    http: HttpEndpoints
-    clusters: Clusters
-    reloading: Reloading
+    @property
+    def metrics(self) -> Registry:
+        """The metrics of the process."""
+
+    @property
+    def http(self) -> HttpEndpoints:
+        """Its admin HTTP servers."""
+
+    @property
+    def clusters(self) -> Clusters:
+        """Its cluster sources."""
+
+    @property
+    def reloading(self) -> Reloading:
+        """Its configuration."""
 
     def fatal(self, message: str) -> None:
         """End the process: log ``[FATAL] message``, exit with 1."""

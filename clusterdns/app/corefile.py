@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the configuration comes from, and how it is read again."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from clusterdns.config import planner
+from clusterdns.config.expand import Source
+from clusterdns.config.files import DiskFiles
+from clusterdns.config.plan import LazyTable, Plan
+from clusterdns.config.planner import Verdict
+from clusterdns.errors import ConfigError, ConfigErrors
+from clusterdns.plugins import table
+
+STDIN = "stdin"
+
+
+class Corefile:
+    """A configuration that can be read again and again.
+
+    path: as given on the command line; ``stdin`` is read once and kept; empty for ``text``.
+    text: the configuration itself, where it does not come from a file.
+    """
+
+    def __init__(self, path: str, *, text: str | None = None, default_port: int = 53) -> None:
+        self.path = "/dev/stdin" if path == STDIN else path
+        self._text = sys.stdin.read() if path == STDIN else text
+        self._default_port = default_port
+
+    @property
+    def directory(self) -> str:
+        """Where imports start."""
+        return str(Path(self.path).absolute().parent) if self._text is None else str(Path.cwd())
+
+    def check(self, environment: Mapping[str, str] | None = None) -> Verdict:
+        """All that is wrong or odd, and the plan. Raises ConfigErrors where the file can't be read."""
+        try:
+            text = Path(self.path).read_text("utf-8", "replace") if self._text is None else self._text
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            message = f"open {self.path}: {reason}"
+            raise ConfigErrors([ConfigError(message, hint="give the Corefile's path with -conf")]) from None
+        return planner.check(
+            Source(self.path, text, self.directory),
+            LazyTable(table.DIRECTIVES, table.load),
+            environment=os.environ if environment is None else environment,
+            default_port=self._default_port,
+            files=DiskFiles(),
+        )
+
+    def plan(self) -> Plan:
+        """The plan of what the files say now. Raises ConfigErrors."""
+        verdict = self.check()
+        if verdict.plan is None:
+            raise ConfigErrors(verdict.errors)
+        return verdict.plan

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A plan brought to life: plugins, chains and engines. It holds no sockets; listeners are given its engines."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+
+from clusterdns.app.block import BlockSetup, ListenAddress, server_label
+from clusterdns.config.plan import BlockPlan, Plan
+from clusterdns.dns import names
+from clusterdns.plugins import table
+from clusterdns.serving.capabilities import Services
+from clusterdns.serving.chain import Block
+from clusterdns.serving.engine import Engine, FaultCounter
+from clusterdns.serving.plugin import Plugin
+from clusterdns.serving.router import Router
+
+log = logging.getLogger("clusterdns.instance")
+
+
+def listen_addresses(block: BlockPlan) -> tuple[ListenAddress, ...]:
+    """Where a block listens: its binds, or every address, on the ports of its keys."""
+    found = {(address, key.port): None for key in block.keys for address in block.binds or ("",)}
+    return tuple(found)
+
+
+class Instance:
+    """The plugins and engines of one plan.
+
+    ports: the port that was taken for each listen address of the plan (differs from its own for port 0).
+    engines: by listen address of the plan.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        services: Services,
+        faults: FaultCounter,
+        *,
+        ports: Mapping[ListenAddress, int],
+        directory: str = "",
+        crash: Callable[[BaseException], None] | None = None,
+    ) -> None:
+        self.plan = plan
+        self.plugins: list[Plugin] = []
+        self._services = services
+        self._started: list[Plugin] = []
+        zones: dict[ListenAddress, dict[bytes, Block]] = {}
+        for block_plan in plan.blocks:
+            listen = listen_addresses(block_plan)
+            block = self._block(
+                block_plan, tuple((address, ports[address, port]) for address, port in listen), directory
+            )
+            for key in block_plan.keys:
+                for address in block_plan.binds or ("",):
+                    zones.setdefault((address, key.port), {})[names.from_text(key.zone)] = block
+        self.engines: dict[ListenAddress, Engine] = {
+            listen: Engine(server_label((listen[0], ports[listen])), Router(blocks), faults, crash=crash)
+            for listen, blocks in zones.items()
+        }
+        self._end_collecting: Callable[[], object] | None = None
+
+    def _block(self, plan: BlockPlan, listen: tuple[ListenAddress, ...], directory: str) -> Block:
+        setup = BlockSetup(plan, self._services, listen=listen, directory=directory, publish=self.published)
+        for directive in plan.directives:
+            plugin_class = table.load(directive.name)
+            assert plugin_class is not None, "planning refuses directives that are not implemented"
+            setup.siblings[directive.name] = plugin_class(directive.options, setup)
+        plugins = tuple(setup.siblings.values())
+        self.plugins.extend(plugins)
+        return Block(plugins, debug=setup.debug)
+
+    async def start_answering(self) -> None:
+        """Start the plugins of the query chains, those that answer first. Raises LifecycleError."""
+        await self._start([plugin for plugin in reversed(self.plugins) if plugin.in_chain])
+
+    async def start_rest(self) -> None:
+        """Start the others, and let metrics be collected. Raises LifecycleError."""
+        await self._start([plugin for plugin in self.plugins if not plugin.in_chain])
+        self._end_collecting = self._services.metrics.on_collect(self.flush)
+
+    async def _start(self, plugins: list[Plugin]) -> None:
+        for plugin in plugins:
+            self._started.append(plugin)
+            await plugin.start()
+
+    async def stop(self, final: bool) -> bool:
+        """Stop what was started, last first; False if a plugin could not be stopped properly."""
+        if self._end_collecting is not None:
+            self.flush()
+            self._end_collecting()
+        good = True
+        while self._started:
+            plugin = self._started.pop()
+            try:
+                await plugin.stop(final)
+            except Exception as error:
+                good = False
+                log.error("stopping %s: %s", plugin.name, error, exc_info=error)
+        return good
+
+    def published(self) -> None:
+        """Something compiled has changed."""
+        for engine in self.engines.values():
+            engine.published()
+
+    def refresh(self) -> None:
+        """See Engine.refresh."""
+        for engine in self.engines.values():
+            engine.refresh()
+
+    def flush(self) -> None:
+        """See Engine.flush."""
+        for engine in self.engines.values():
+            engine.flush()

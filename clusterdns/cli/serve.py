@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``clusterdns serve``: answer DNS queries."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from clusterdns.cli.serving import serve_corefile
+
+_COREFILE = """\
+.:{port} {{
+    bind {address}
+    errors
+    log
+    kubernetes {zone} in-addr.arpa ip6.arpa {{
+        manifests {directory}
+        service_cidr {service_cidr}
+        pods insecure
+        ttl 30
+    }}
+    loadbalance
+}}
+"""
+
+
+def run(words: Sequence[str]) -> int:
+    """Serve; the exit code."""
+    parser = argparse.ArgumentParser(prog="clusterdns serve", description="Answer DNS queries.")
+    parser.add_argument("--conf", metavar="FILE", help="Corefile (default ./Corefile)")
+    parser.add_argument("--manifests", metavar="DIR", help="serve the cluster that these manifests describe")
+    parser.add_argument("--port", metavar="N", type=_port, help="port (default 53; with --manifests 1053)")
+    parser.add_argument("--address", metavar="IP", help="with --manifests: listen here (default 127.0.0.1)")
+    parser.add_argument("--zone", metavar="ZONE", help="with --manifests: the cluster's zone (default cluster.local)")
+    parser.add_argument("--service-cidr", metavar="CIDR", help="with --manifests: (default 10.96.0.0/12)")
+    parser.add_argument("--pidfile", metavar="FILE", default="", help="write the process ID there")
+    parser.add_argument("--quiet", action="store_true", help="don't print zones and version at start")
+    options = parser.parse_args(words)
+    if options.manifests is None:
+        for name in ("address", "zone", "service_cidr"):
+            if getattr(options, name) is not None:
+                parser.error(f"--{name.replace('_', '-')} goes with --manifests; in a Corefile a directive says it")
+        port = 53 if options.port is None else options.port
+        return serve_corefile(
+            options.conf or "Corefile", default_port=port, pidfile=options.pidfile, quiet=options.quiet
+        )
+    if options.conf is not None:
+        parser.error("--manifests and --conf exclude each other: write `manifests DIR` into the Corefile's kubernetes")
+    if not Path(options.manifests).is_dir():
+        sys.stderr.write(f"--manifests {options.manifests}: is not a directory\n")
+        return 1
+    text = _COREFILE.format(
+        port=1053 if options.port is None else options.port,
+        address=options.address or "127.0.0.1",
+        zone=options.zone or "cluster.local",
+        directory=f'"{options.manifests}"',
+        service_cidr=options.service_cidr or "10.96.0.0/12",
+    )
+    return serve_corefile("", text=text, pidfile=options.pidfile, quiet=options.quiet)
+
+
+def _port(text: str) -> int:
+    number = int(text)
+    if not 0 <= number <= 65535:
+        raise ValueError(text)
+    return number

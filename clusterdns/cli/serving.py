@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every command that serves has in common: logging, the event loop, the lines at start, exit codes."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import sys
+
+from clusterdns._version import __version__
+from clusterdns.app.corefile import STDIN, Corefile
+from clusterdns.app.server import EXIT_FAILED, Server
+from clusterdns.config.plan import Plan
+from clusterdns.errors import ClusterDNSError, ConfigErrors
+from clusterdns.observability.log import set_up
+
+
+def version_text() -> str:
+    """The two lines of ``-version``, in the form of CoreDNS's."""
+    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    return f"clusterdns-{__version__}\n{sys.platform}/{machine}, python{platform.python_version()}\n"
+
+
+def serve_corefile(
+    path: str, *, text: str | None = None, default_port: int = 53, pidfile: str = "", quiet: bool = False
+) -> int:
+    """Serve a Corefile until a signal ends it; the exit code.
+
+    path: the file, ``stdin``, or empty for ``text`` (the built-in configuration where that is None).
+    """
+    set_up()
+    if path == STDIN and sys.stdin.isatty():
+        sys.stderr.write("-conf stdin: standard input is a terminal; pipe the Corefile in\n")
+        return EXIT_FAILED
+    corefile = Corefile(path, text=text if path else text or "", default_port=default_port)
+
+    def announce(plan: Plan, ports: dict[tuple[str, int], int]) -> None:
+        if not quiet:
+            sys.stdout.write("".join(f"{line}\n" for line in zone_lines(plan, ports)) + version_text())
+            sys.stdout.flush()
+
+    try:
+        return _run(Server(corefile, pidfile=pidfile, announce=announce))
+    except ConfigErrors as errors:
+        for error in errors.errors:
+            sys.stderr.write(f"{error.coredns_text()}\n")
+            if error.hint:
+                sys.stderr.write(f"    hint: {error.hint}\n")
+    except ClusterDNSError as error:
+        sys.stderr.write(f"{error}\n")
+    return EXIT_FAILED
+
+
+def zone_lines(plan: Plan, ports: dict[tuple[str, int], int]) -> list[str]:
+    """One line for each zone and address that is served, in CoreDNS's form: ``cluster.local.:53 on 127.0.0.1``."""
+    return sorted(
+        f"{key.zone}:{ports[address, key.port]}" + (f" on {address}" if address else "")
+        for block in plan.blocks
+        for key in block.keys
+        for address in block.binds or ("",)
+    )
+
+
+def _run(server: Server) -> int:
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(server.run())
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(server.run())
