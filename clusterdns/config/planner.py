@@ -27,11 +27,15 @@ _DEFAULT_NAME = "built-in"
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """What there is to say about a Corefile: its faults and warnings by position, and the plan if it has no faults."""
+    """What there is to say about a Corefile: its faults and warnings by position, and the plan if it has no faults.
+
+    digest: as in the plan, also where there is none; an equal digest means that there is nothing new to say.
+    """
 
     plan: Plan | None
     errors: tuple[ConfigError, ...]
     warnings: tuple[ConfigError, ...]
+    digest: str
 
 
 def plan(
@@ -85,9 +89,9 @@ def check(
     errors = _sorted((*corefile.errors, *planner.errors, *find_clashes(blocks)), order)
     warnings = _sorted((*corefile.warnings, *planner.warnings, *find_oddities(blocks)), order)
     if errors:
-        return Verdict(None, errors, warnings)
+        return Verdict(None, errors, warnings, corefile.digest)
     found = Plan(blocks, corefile.files, corefile.globs, warnings, corefile.digest, builtin)
-    return Verdict(found, errors, warnings)
+    return Verdict(found, errors, warnings, corefile.digest)
 
 
 def _sorted(errors: Iterable[ConfigError], order: Mapping[str, int]) -> tuple[ConfigError, ...]:
