@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The zones as they are now: a name and a type in, a compiled answer out.
+
+Only names that exist are kept compiled, so that no stream of made-up names can fill the memory; what does not exist is
+answered from a table of denials that all names of a zone share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+from clusterdns.cluster.changes import ChangeSet
+from clusterdns.cluster.objects import Key
+from clusterdns.cluster.store import Store
+from clusterdns.dns import names
+from clusterdns.dns.types import AAAA, NS, PTR, SOA, SRV, TXT, A
+from clusterdns.fastpath.answer import CompiledAnswer
+from clusterdns.zone import schema
+from clusterdns.zone.addresses import IN_ADDR, IP6, is_full, parse_reverse
+from clusterdns.zone.authority import Authority
+from clusterdns.zone.compiler import Alias, Compiler, View, ZoneOptions
+from clusterdns.zone.encode import encode_text
+from clusterdns.zone.schema import Name
+
+MAX_VIEWS: Final = 32768
+"""Names kept compiled, about half a KiB each. Service names of a large cluster fit; when it is full it starts anew."""
+
+Found: TypeAlias = CompiledAnswer | Alias | None
+
+_VERSION: Final = encode_text(schema.VERSION, schema.VERSION_TTL_SECONDS)
+_ARPA: Final = names.from_text("arpa.")
+
+
+class Zone:
+    """One zone: its name in lower-case wire form, and its authority."""
+
+    __slots__ = ("authority", "name", "reverse", "size")
+
+    def __init__(self, name: bytes, ttl_seconds: int) -> None:
+        self.name = name
+        self.size = len(name)
+        self.reverse = is_reverse(name)
+        self.authority = Authority(ttl_seconds)
+
+
+class Snapshot:
+    """All zones of one ``kubernetes`` directive.
+
+    clock: the time in seconds since 1970, for the serial number.
+    serial: when something last changed that shows in the zones, 0 before the first object.
+    """
+
+    def __init__(
+        self,
+        options: ZoneOptions,
+        store: Store,
+        clock: Callable[[], float],
+        local_addresses: tuple[str, ...] = (),
+    ) -> None:
+        self.options = options
+        self.serial = 0
+        self._store = store
+        self._clock = clock
+        self._kinds = frozenset(options.kinds)
+        self._compiler = Compiler(options, store, local_addresses)
+        self._zones = sorted(
+            (Zone(name, options.ttl_seconds) for name in dict.fromkeys(options.zones)),
+            key=lambda zone: zone.size,
+            reverse=True,
+        )
+        self._views: dict[bytes, View | Alias] = {}
+        self._names_of: dict[Key, list[bytes]] = {}
+        if any(store.count(kind) for kind in options.kinds):
+            self._bump_serial()
+
+    @property
+    def synced(self) -> bool:
+        """True once every kind that the zones are made from has been listed."""
+        return self._kinds <= self._store.synced
+
+    def apply(self, changes: ChangeSet) -> bool:
+        """Take over what the store has changed. False if nothing of it shows in the zones."""
+        delta = self._compiler.apply(changes)
+        if delta is None:
+            return False
+        for key in delta.services:
+            self._drop(key)
+        if delta.namespaces:
+            for key in [key for key in self._names_of if key[0] in delta.namespaces]:
+                self._drop(key)
+        self._bump_serial()
+        return True
+
+    def _drop(self, key: Key) -> None:
+        for relative in self._names_of.pop(key, ()):
+            self._views.pop(relative, None)
+
+    def _bump_serial(self) -> None:
+        # A clock that was set back must not make secondaries believe that they are newer.
+        self.serial = max(self.serial, int(self._clock()))
+        for zone in self._zones:
+            zone.authority.set_serial(self.serial)
+
+    def find(self, name: bytes, key: bytes, qtype: int) -> Found:
+        """The answer for a name (``key`` is the same in lower case); None if it is in none of the zones."""
+        for zone in self._zones:
+            if not key.endswith(zone.name):
+                continue
+            relative = key[: -zone.size]
+            view = None if zone.reverse else self._views.get(relative)
+            if view is None:
+                labels = split_labels(relative)
+                if labels is None:
+                    continue
+                return self._find_new(zone, name, key, relative, labels, qtype)
+            if type(view) is Alias:
+                return view
+            return self._answer(zone, view, name, len(relative), qtype)
+        return None
+
+    def zone_of(self, key: bytes) -> Zone | None:
+        """The longest of the zones that the name (lower case) is in."""
+        return next((zone for zone in self._zones if names.is_in(key, zone.name)), None)
+
+    def failure(self, key: bytes) -> CompiledAnswer | None:
+        """SERVFAIL with the SOA record of the name's zone, for names that can't be denied yet."""
+        zone = self.zone_of(key)
+        return None if zone is None else zone.authority.failure(len(key) - zone.size)
+
+    def _answer(self, zone: Zone, view: View | Alias, name: bytes, front_bytes: int, qtype: int) -> CompiledAnswer:
+        assert isinstance(view, View)
+        if qtype == A:
+            answer = view.a
+        elif qtype == AAAA:
+            answer = view.aaaa
+        elif qtype == SRV:
+            answer = self._services(zone, view, name, front_bytes)
+        else:
+            answer = None
+        return answer or zone.authority.nodata(front_bytes)
+
+    def _services(self, zone: Zone, view: View, name: bytes, front_bytes: int) -> CompiledAnswer | None:
+        if view.name.kind not in ("service", "endpoint", "port"):
+            return None
+        suffix = name[front_bytes:]
+        if suffix != zone.name:  # targets have the zone's letters as asked; few ask in capitals, so that isn't kept
+            return self._compiler.compile_services(view.name, suffix, len(name))
+        if view.services is None:
+            view.services = {}
+        if suffix not in view.services:
+            view.services[suffix] = self._compiler.compile_services(view.name, suffix, len(name))
+        return view.services[suffix]
+
+    def _find_new(
+        self, zone: Zone, name: bytes, key: bytes, relative: bytes, labels: list[bytes], qtype: int
+    ) -> CompiledAnswer | Alias:
+        authority = zone.authority
+        front_bytes = len(relative)
+        parsed = schema.parse_nameserver(labels) if zone.reverse and labels else schema.parse_name(labels)
+        if parsed.kind == "apex":
+            return self._apex(zone, name, key, qtype)
+        if parsed.kind == "none" and key.endswith(_ARPA):
+            return self._reverse(zone, key, front_bytes, qtype)
+        if parsed.kind == "version" and qtype == TXT:
+            return _VERSION
+        view = self._view(zone, relative, parsed)
+        if view is None:
+            return authority.nxdomain(front_bytes)
+        if isinstance(view, Alias):
+            return view
+        return self._answer(zone, view, name, front_bytes, qtype)
+
+    def _view(self, zone: Zone, relative: bytes, name: Name) -> View | Alias | None:
+        compiler = self._compiler
+        kind = name.kind
+        if kind in ("service", "endpoint", "port"):
+            view = compiler.compile_service(name)
+            if view is not None:
+                self._keep(relative, (name.namespace, name.service), view)
+            return view
+        if kind == "pod":
+            return compiler.compile_pod(name)
+        if kind in ("services", "pods"):
+            exists = compiler.is_exposed(name.namespace) and (kind == "services" or self.options.pods != "disabled")
+            return View(name) if exists else None
+        if kind == "nameserver":
+            return compiler.compile_nameserver(zone.name)
+        return None if kind == "none" else View(name)
+
+    def _keep(self, relative: bytes, key: Key, view: View | Alias) -> None:
+        if len(self._views) >= MAX_VIEWS:
+            self._views.clear()
+            self._names_of.clear()
+        self._views[relative] = view
+        self._names_of.setdefault(key, []).append(relative)
+
+    def _apex(self, zone: Zone, name: bytes, key: bytes, qtype: int) -> CompiledAnswer:
+        if qtype == SOA:
+            return zone.authority.soa()
+        if qtype == NS:
+            # A reverse zone has no names of servers; they are in the zone that PTR records lead to.
+            targets = self.options.primary if zone.reverse else name
+            answer = self._compiler.compile_nameservers(targets, len(name))
+            if answer is not None:
+                return answer
+        return zone.authority.nodata(0)
+
+    def _reverse(self, zone: Zone, key: bytes, front_bytes: int, qtype: int) -> CompiledAnswer:
+        address = parse_reverse(key)
+        if address is not None and not is_full(address):
+            if self._compiler.has_pointer_below(address):
+                return zone.authority.nodata(front_bytes)
+        elif address is not None and self._compiler.has_pointer(address):
+            answer = self._compiler.compile_pointers(address, len(key)) if qtype == PTR else None
+            return answer or zone.authority.nodata(front_bytes)
+        return zone.authority.nxdomain(front_bytes)
+
+
+def is_reverse(zone: bytes) -> bool:
+    """True for zones of the reverse tree, ``in-addr.arpa`` and ``ip6.arpa`` included."""
+    return names.is_in(zone, IN_ADDR) or names.is_in(zone, IP6)
+
+
+def split_labels(relative: bytes) -> list[bytes] | None:
+    """The labels of a name that was cut off in front of a zone; None if the cut went through a label."""
+    result = []
+    position = 0
+    size = len(relative)
+    while position < size:
+        end = position + 1 + relative[position]
+        result.append(relative[position + 1 : end])
+        position = end
+    return result if position == size else None
