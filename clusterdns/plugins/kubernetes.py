@@ -1,0 +1,457 @@
+# SPDX-License-Identifier: Apache-2.0
+"""kubernetes - answers for the Services, endpoints and Pods of a Kubernetes cluster.
+
+## Description
+
+Serves the names of the Kubernetes DNS specification 1.1.0: `SERVICE.NAMESPACE.svc.ZONE` and what stands below it, Pod
+addresses as names, and the reverse names of clusterIPs and endpoints. It may be used once in a server block. Several
+blocks that name the same cluster share one picture of it.
+
+Changes of the cluster show in the answers at once. Until the cluster has been read, names that aren't there yet get
+SERVFAIL with the extended error "Not Ready" instead of NXDOMAIN.
+
+## Syntax
+
+~~~ txt
+kubernetes [ZONES...] {
+    manifests DIR
+    service_cidr CIDR[,CIDR]
+    namespaces NAMESPACE...
+    namespace_labels EXPRESSION
+    labels EXPRESSION
+    pods disabled|insecure|verified
+    endpoint_pod_names
+    ttl SECONDS
+    noendpoints
+    ignore empty_service
+    fallthrough [ZONES...]
+}
+~~~
+
+* **ZONES** are the zones to serve, by default those of the server block. A network such as `10.96.0.0/12` stands for
+  its reverse zones. The targets of PTR records are in the first zone that isn't a reverse zone; there must be one.
+* `manifests` **DIR** names a directory of manifests that describe the cluster. It is watched.
+* `service_cidr` gives the network, or one of each family, from which Services without a clusterIP get one. The default
+  is 10.96.0.0/12.
+* `namespaces` lists the only namespaces that are served; it may be repeated.
+* `namespace_labels` serves only namespaces whose labels match a selector, as in `kubectl get -l`. It can't be used
+  together with `namespaces`.
+* `labels` takes only Services, EndpointSlices and Pods whose labels match a selector.
+* `pods` says which names `IP-WITH-DASHES.NAMESPACE.pod.ZONE` exist: none (`disabled`, the default), all in namespaces
+  that exist (`insecure`), or those of Pods that run in the namespace (`verified`).
+* `endpoint_pod_names` names an endpoint without a hostname after its Pod instead of its address.
+* `ttl` is the TTL of all records, 0 to 3600, by default 5.
+* `noendpoints` leaves out EndpointSlices: headless Services, endpoint names and their PTR records.
+* `ignore empty_service` makes a Service with a clusterIP and no ready endpoint NXDOMAIN.
+* `fallthrough` passes queries for names that don't exist on to the directives behind this one; with **ZONES**, only
+  for names in those.
+
+An ExternalName Service is a CNAME record for every type of query. Its target is looked up in the zones here, and
+otherwise by asking this server as the client would; the reply has the rcode of the target.
+
+## Ready
+
+Reports ready once the cluster has been read.
+
+## Examples
+
+The cluster in a directory, with reverse lookups of other addresses left to the rest of the block:
+
+~~~ corefile
+.:53 {
+    kubernetes cluster.local in-addr.arpa ip6.arpa {
+        manifests /etc/clusterdns/manifests
+        fallthrough in-addr.arpa ip6.arpa
+    }
+    whoami
+}
+~~~
+
+Only two namespaces, and Pods by name where they exist:
+
+~~~ corefile
+cluster.local:53 {
+    kubernetes {
+        manifests /etc/clusterdns/manifests
+        namespaces default prod
+        pods verified
+    }
+}
+~~~
+
+## Bugs
+
+The API server can't be used as the source of the cluster yet.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+import msgspec
+
+from clusterdns.cluster.changes import ChangeSet
+from clusterdns.cluster.selectors import parse_selector
+from clusterdns.config.directive import DirectiveReader, Line, parse_with
+from clusterdns.config.keys import expand_zones, is_reverse, is_within
+from clusterdns.dns import names
+from clusterdns.dns.edns import extended_error
+from clusterdns.dns.types import ANY, AXFR, CNAME, FLAG_TC, IN, IXFR, NXDOMAIN, REFUSED, SERVFAIL
+from clusterdns.dns.wire import Record
+from clusterdns.errors import ConfigError, ExpressionError
+from clusterdns.expressions.numbers import atoi
+from clusterdns.serving.capabilities import ClusterLease, Setup
+from clusterdns.serving.plugin import Plugin, Result, after
+from clusterdns.serving.query import Query
+from clusterdns.serving.reply import Reply, Sections, read_sections
+from clusterdns.zone.compiler import Alias, PodMode, ZoneOptions
+from clusterdns.zone.snapshot import Snapshot
+
+MAX_ALIASES: Final = 10
+"""CNAME records followed within the zones, as many as CoreDNS follows."""
+
+NOT_READY: Final = 14
+"""Extended DNS error "Not Ready" (RFC 8914 section 4.15)."""
+
+_MAX_TTL_SECONDS: Final = 3600
+_POD_MODES: Final[dict[str, PodMode]] = {"disabled": "disabled", "verified": "verified", "insecure": "insecure"}
+_LATER: Final = (
+    "endpoint", "tls", "kubeconfig", "apiserver_qps", "apiserver_burst", "apiserver_max_inflight", "multicluster",
+    "zonal", "startup_timeout",
+)  # fmt: skip
+
+
+class KubernetesOptions(msgspec.Struct, frozen=True):
+    """One ``kubernetes`` directive.
+
+    zone: what the zones hold.
+    manifests: the directory, as written.
+    service_cidr: networks, joined by commas.
+    labels, namespace_labels: selectors, empty for all.
+    fallthrough: zones, in lower-case wire form, for whose names the next plugin is asked.
+    """
+
+    zone: ZoneOptions
+    manifests: str
+    service_cidr: str = "10.96.0.0/12"
+    labels: str = ""
+    namespace_labels: str = ""
+    fallthrough: tuple[bytes, ...] = ()
+
+
+class _OptionReader:
+    """Reads the lines of a directive's block."""
+
+    def __init__(self, reader: DirectiveReader) -> None:
+        self.reader = reader
+        self.line = reader.once()
+        self.zones: list[str] = []
+        self.namespaces: set[str] = set()
+        self.pods: PodMode = "disabled"
+        self.ttl_seconds = 5
+        self.flags: set[str] = set()
+        self.texts = {"service_cidr": "10.96.0.0/12"}
+        self.fallthrough: list[str] = []
+        self.meant_for_later = False
+
+    def read(self) -> KubernetesOptions | None:
+        self._read_zones()
+        handlers: dict[str, Callable[[Line], None]] = {
+            "manifests": self._read_manifests,
+            "service_cidr": self._read_service_cidr,
+            "namespaces": self._read_namespaces,
+            "namespace_labels": partial(self._read_selector, "namespace_label"),
+            "labels": partial(self._read_selector, "label"),
+            "pods": self._read_pods,
+            "endpoint_pod_names": self._read_flag,
+            "noendpoints": self._read_flag,
+            "ttl": self._read_ttl,
+            "ignore": self._read_ignore,
+            "fallthrough": self._read_fallthrough,
+            **dict.fromkeys(_LATER, self._refuse_later),
+        }
+        self.reader.options(self.line, handlers)
+        with self.reader.collecting():
+            self._check_together()
+        if self.reader.errors:
+            return None
+        primary = next(zone for zone in self.zones if not is_reverse(zone))
+        zone = ZoneOptions(
+            zones=tuple(names.from_text(zone) for zone in self.zones),
+            primary=names.from_text(primary),
+            ttl_seconds=self.ttl_seconds,
+            pods=self.pods,
+            endpoint_pod_names="endpoint_pod_names" in self.flags,
+            endpoints="noendpoints" not in self.flags,
+            namespaces=frozenset(self.namespaces) or None,
+            ignore_empty="empty_service" in self.flags,
+        )
+        fallthrough = tuple(names.from_text(zone) for zone in self.fallthrough)
+        return KubernetesOptions(zone=zone, fallthrough=fallthrough, **self.texts)
+
+    def _read_zones(self) -> None:
+        self.zones = self._zones(self.line) if self.line.args else list(self.reader.block.zones)
+        if all(is_reverse(zone) for zone in self.zones):
+            self.reader.report(
+                self.line.name.error(
+                    "non-reverse zone name must be used",
+                    label=ConfigError.NO_POSITION,
+                    hint="add the cluster's zone, such as cluster.local: PTR records lead to names in it",
+                )
+            )
+
+    def _zones(self, line: Line) -> list[str]:
+        for token in line.args:
+            if expand_zones([token.text])[1]:
+                self.reader.warn(token, f"{token.text} is not a zone and is ignored")
+        return expand_zones(line.words)[0]
+
+    def _check_together(self) -> None:
+        end = self.line.closing or self.line.name
+        if self.namespaces and "namespace_labels" in self.texts:
+            raise end.error(
+                "namespaces and namespace_labels cannot both be set",
+                hint="each namespace has the label kubernetes.io/metadata.name, which namespace_labels can select by",
+            )
+        if "manifests" not in self.texts and not self.meant_for_later:
+            raise self.line.name.error(
+                "manifests DIR is missing: the API server can't be used as the source of the cluster yet",
+                hint="write manifests DIR into its block, where DIR holds the objects of the cluster as YAML or JSON",
+            )
+        if {"noendpoints", "empty_service"} <= self.flags:
+            self.reader.warn(
+                end, "noendpoints and ignore empty_service together leave no Service with a clusterIP",
+                hint="remove one of the two",
+            )  # fmt: skip
+
+    def _read_manifests(self, line: Line) -> None:
+        self.texts["manifests"] = line.expect(1)[0]
+
+    def _read_service_cidr(self, line: Line) -> None:
+        networks = [word for text in line.expect(1, 2) for word in text.split(",")]
+        versions = []
+        for word in networks:
+            try:
+                versions.append(ipaddress.ip_network(word).version)
+            except ValueError as error:
+                raise line.args[0].error(f"invalid service_cidr: {error}", hint="for example 10.96.0.0/12") from None
+        if len(set(versions)) < len(versions):
+            raise line.args[0].error("service_cidr takes one network of each family")
+        self.texts["service_cidr"] = ",".join(networks)
+
+    def _read_namespaces(self, line: Line) -> None:
+        if not line.args:
+            raise line.wrong_count()
+        self.namespaces.update(line.words)
+
+    def _read_selector(self, kind: str, line: Line) -> None:
+        if not line.args:
+            raise line.wrong_count()
+        text = " ".join(line.words)
+        try:
+            parse_selector(text)
+        except ExpressionError as error:
+            raise line.args[0].error(
+                f"unable to parse {kind} selector value: '{text}': "
+                f'couldn\'t parse the selector string "{text}": {error}',
+                label=ConfigError.NO_POSITION,
+            ) from None
+        self.texts[f"{kind}s"] = text
+
+    def _read_pods(self, line: Line) -> None:
+        if len(line.args) != 1:
+            raise line.wrong_count()
+        mode = _POD_MODES.get(line.words[0])
+        if mode is None:
+            raise line.args[0].error(
+                f"wrong value for pods: {line.words[0]},  must be one of: disabled, verified, insecure",
+                label=ConfigError.NO_POSITION,
+            )
+        self.pods = mode
+
+    def _read_flag(self, line: Line) -> None:
+        if line.args:
+            raise line.wrong_count()
+        self.flags.add(line.name.text)
+
+    def _read_ttl(self, line: Line) -> None:
+        if not line.args:
+            raise line.wrong_count()
+        seconds = parse_with(line.args[0], atoi, label=ConfigError.NO_POSITION)
+        if not 0 <= seconds <= _MAX_TTL_SECONDS:
+            raise line.args[0].error(f"ttl must be in range [0, {_MAX_TTL_SECONDS}]: {seconds}")
+        for token in line.args[1:]:
+            self.reader.warn(token, f"{token.text} is ignored: ttl takes one number")
+        self.ttl_seconds = seconds
+
+    def _read_ignore(self, line: Line) -> None:
+        if not line.args:
+            self.reader.warn(line.name, "ignore does nothing without an argument", hint="write ignore empty_service")
+        elif line.words[0] != "empty_service":
+            raise line.args[0].error(
+                f"unable to parse ignore value: '{line.words[0]}'",
+                label=ConfigError.NO_POSITION,
+                hint="the only value is empty_service",
+            )
+        else:
+            self.flags.add("empty_service")
+
+    def _read_fallthrough(self, line: Line) -> None:
+        self.fallthrough = self._zones(line) if line.args else ["."]
+        for token in line.args:
+            zones = expand_zones([token.text])[0]
+            if zones and not any(is_within(zone, own) or is_within(own, zone) for zone in zones for own in self.zones):
+                self.reader.warn(token, f"fallthrough for {token.text} does nothing: it is outside the zones served")
+
+    def _refuse_later(self, line: Line) -> None:
+        self.meant_for_later = True
+        raise line.name.error(
+            f"'{line.name.text}' isn't implemented yet",
+            hint="manifests DIR is the only source of the cluster so far",
+        )
+
+
+class Kubernetes(Plugin):
+    """The zones of one server block."""
+
+    name = "kubernetes"
+    pure = True
+    in_chain = True
+
+    snapshot: Snapshot
+
+    @staticmethod
+    def parse(reader: DirectiveReader) -> KubernetesOptions | None:
+        """See the manual page above; None if there are errors."""
+        return _OptionReader(reader).read()
+
+    def __init__(self, options: KubernetesOptions, setup: Setup) -> None:
+        super().__init__(options, setup)
+        self.options = options
+        self._lease: ClusterLease | None = None
+        self._unsubscribe: Callable[[], None] | None = None
+
+    async def start(self) -> None:
+        """Take the cluster and compile it."""
+        options = self.options
+        services = self.setup.services
+        self._lease = await services.clusters.manifests(
+            self.setup.path(options.manifests), options.service_cidr, options.labels, options.namespace_labels
+        )
+        store = self._lease.store
+        self.snapshot = Snapshot(options.zone, store, time.time, services.local_addresses())
+        self._unsubscribe = store.subscribe(self._apply)
+        self.setup.publish()
+
+    async def stop(self, final: bool) -> None:
+        """Let go of the cluster."""
+        if self._unsubscribe is not None:
+            self._unsubscribe()
+            self._unsubscribe = None
+        if self._lease is not None:
+            lease, self._lease = self._lease, None
+            await lease.release()
+
+    def ready(self) -> bool:
+        """True once the cluster has been read."""
+        return self._lease is not None and self.snapshot.synced
+
+    def _apply(self, changes: ChangeSet) -> None:
+        if self.snapshot.apply(changes):
+            self.setup.publish()
+
+    def handle(self, query: Query) -> Result:
+        """Answer a query for a name in the zones."""
+        if query.qclass != IN:
+            return self.next(query)
+        snapshot = self.snapshot
+        found = snapshot.find(query.name, query.key, query.qtype)
+        if found is None:
+            return self.next(query)
+        if query.qtype in (AXFR, IXFR):
+            return Reply(REFUSED, plugin=self.name)
+        if isinstance(found, Alias):
+            return self._follow(query, found)
+        synced = snapshot.synced
+        if found.rcode == NXDOMAIN:
+            if self._falls_through(query.key):
+                result = self.next(query)
+                return result if synced else after(result, self._doubt)
+            if not synced:
+                return self._not_ready(query)
+        reply = Reply.of_compiled(self.name, found)
+        reply.reusable = synced
+        return reply
+
+    def _falls_through(self, key: bytes) -> bool:
+        return any(names.is_in(key, zone) for zone in self.options.fallthrough)
+
+    def _not_ready(self, query: Query) -> Reply:
+        """The name may exist in what hasn't been read yet: no denial, which caches would keep."""
+        answer = self.snapshot.failure(query.key)
+        reply = Reply(SERVFAIL, plugin=self.name) if answer is None else Reply.of_compiled(self.name, answer)
+        reply.options = extended_error(NOT_READY, "the cluster has not been read yet")
+        reply.reusable = False
+        return reply
+
+    def _doubt(self, reply: Reply) -> Reply:
+        """Before the cluster has been read, another plugin's denial of a name in the zones can't be trusted."""
+        if reply.rcode == NXDOMAIN:
+            reply.rcode = SERVFAIL
+            reply.set_records(Sections())
+            reply.options = extended_error(NOT_READY, "the cluster has not been read yet")
+        reply.reusable = False
+        return reply
+
+    def _follow(self, query: Query, alias: Alias) -> Result:
+        """The CNAME record of the name, and what its target has of the type (RFC 1034 section 3.6.2)."""
+        chain = [self._cname(query.name, alias)]
+        synced = self.snapshot.synced
+        if query.qtype in (CNAME, ANY):
+            return self._chained(chain, Sections(), reusable=synced)
+        name = alias.target
+        seen = {query.key}
+        while len(chain) < MAX_ALIASES and name.lower() not in seen:
+            key = name.lower()
+            seen.add(key)
+            found = self.snapshot.find(name, key, query.qtype)
+            if isinstance(found, Alias):
+                chain.append(self._cname(name, found))
+                name = found.target
+                continue
+            if found is None or (found.rcode == NXDOMAIN and self._falls_through(key)):
+                inner = query.derive(name=name)
+                return after(self.setup.resolve(query, name, query.qtype), partial(self._join, inner, chain))
+            if found.rcode == NXDOMAIN and not synced:
+                return self._not_ready(query)
+            sections = read_sections(query.derive(name=name), found.counts, found.body)
+            return self._chained(chain, sections, found.rcode, reusable=synced)
+        failed = self._chained(chain, Sections(), SERVFAIL, reusable=synced)
+        failed.error = f"plugin/kubernetes: CNAME records of {names.to_text(query.name)} form a loop or are too many"
+        return failed
+
+    def _cname(self, owner: bytes, alias: Alias) -> Record:
+        return Record(owner, CNAME, self.options.zone.ttl_seconds, alias.target)
+
+    def _chained(self, chain: list[Record], rest: Sections, rcode: int = 0, *, reusable: bool) -> Reply:
+        reply = Reply.authoritative(self.name, rcode, (*chain, *rest.answer), rest.authority, rest.additional)
+        reply.reusable = reusable
+        return reply
+
+    def _join(self, inner: Query, chain: list[Record], found: Reply) -> Reply:
+        """The chain, and what others answered for its end: their rcode is that of the whole (RFC 6604 section 3)."""
+        if not found.plugin:  # nobody to ask: as an authoritative server that doesn't have the target's zone
+            return self._chained(chain, Sections(), reusable=False)
+        if found.dropped:
+            return self._chained(chain, Sections(), SERVFAIL, reusable=False)
+        records = found.records(inner)
+        rest = Sections(records.answer, () if records.answer else records.authority)
+        reply = self._chained(chain, rest, found.rcode, reusable=found.reusable and self.snapshot.synced)
+        reply.flags |= found.flags & FLAG_TC
+        reply.options = found.options
+        reply.error = found.error
+        return reply
