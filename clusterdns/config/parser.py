@@ -208,7 +208,10 @@ class _Parser:
         lines: list[Line] = []
         while (token := self.peek()) is not None:
             if token.text == "}":
-                self.stray(self.take())
+                # Behind other words of its line it has been reported with them.
+                if self.starts_line():
+                    self.stray(token)
+                self.take()
                 continue
             line = self.line(0)
             lines.extend([line] if line else [])
