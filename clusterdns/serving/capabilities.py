@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol, TypeAlias, runtime_checkable
 
 from clusterdns.cluster.store import Store
@@ -14,10 +14,13 @@ from clusterdns.serving.reply import Reply
 
 
 class HttpRequest(Protocol):
-    """A request to one of the admin endpoints."""
+    """A request to one of the admin endpoints. ``headers`` are by lower-case name."""
 
-    path: str
-    headers: dict[str, str]
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
 
 
 HttpAnswer: TypeAlias = tuple[int, str, bytes]

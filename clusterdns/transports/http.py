@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""HTTP over one listening socket, by aiohttp. Import it only where a server is opened: it costs time and memory.
+
+The other side is a probe or a scraper, or whoever reaches the port: messages are small, connections few, and one that
+doesn't say what it wants is closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+from aiohttp import web
+
+from clusterdns.serving.capabilities import HttpAnswer
+
+MAX_CONNECTIONS = 256
+MAX_LINE_BYTES = 4096
+MAX_HEADER_BYTES = 8190
+REQUEST_SECONDS = 10.0
+"""From the connection to the end of its first request's header."""
+
+KEEPALIVE_SECONDS = 75.0
+"""Between requests: longer than a scrape interval of one minute."""
+
+CLOSE_SECONDS = 2.0
+
+Answer: TypeAlias = Callable[[str, Mapping[str, str]], HttpAnswer]
+"""Path and headers to the answer."""
+
+log = logging.getLogger("clusterdns.admin")
+
+
+class HttpServer:
+    """A server that runs."""
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+        # Connections that have not asked yet, each with the end of its time.
+        self._silent: dict[asyncio.BaseProtocol, asyncio.TimerHandle] = {}
+        self._server = web.Server(
+            self._handle,
+            access_log=None,
+            keepalive_timeout=KEEPALIVE_SECONDS,
+            max_line_size=MAX_LINE_BYTES,
+            max_field_size=MAX_HEADER_BYTES,
+            lingering_time=0,
+            tcp_keepalive=True,
+        )
+        self._listening: asyncio.Server | None = None
+
+    async def listen(self, listener: socket.socket) -> None:
+        """Serve on the socket, which is the server's from now on."""
+        self._listening = await asyncio.get_running_loop().create_server(self._connection, sock=listener)
+
+    async def close(self) -> None:
+        """End the server and its connections; a request that is being answered may finish."""
+        if self._listening is not None:
+            self._listening.close()
+        for timer in self._silent.values():
+            timer.cancel()
+        self._silent.clear()
+        await self._server.shutdown(CLOSE_SECONDS)
+
+    def _connection(self) -> asyncio.BaseProtocol:
+        if len(self._server.connections) >= MAX_CONNECTIONS:
+            return _Refusal()
+        protocol = self._server()
+        loop = asyncio.get_running_loop()
+        self._silent[protocol] = loop.call_later(REQUEST_SECONDS, self._close_silent, protocol)
+        return protocol
+
+    def _close_silent(self, protocol: web.RequestHandler) -> None:
+        del self._silent[protocol]
+        protocol.force_close()
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        timer = self._silent.pop(request.protocol, None)
+        if timer is not None:
+            timer.cancel()
+        try:
+            status, content_type, body = self._answer(request.path, request.headers)
+        except Exception as error:
+            log.error("answering %s failed: %s: %s", request.path, type(error).__name__, error, exc_info=error)
+            status, content_type, body = 500, "text/plain; charset=utf-8", b"500 internal server error\n"
+        return web.Response(status=status, body=body, headers={"Content-Type": content_type, "Server": "clusterdns"})
+
+
+class _Refusal(asyncio.Protocol):
+    """A connection too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        transport.abort()
+
+
+async def serve(listener: socket.socket, answer: Answer) -> HttpServer:
+    """Serve HTTP on a listening socket."""
+    server = HttpServer(answer)
+    await server.listen(listener)
+    return server
