@@ -86,7 +86,7 @@ def check(
     planner = _Planner(source, table, default_port, interface_addresses)
     blocks = tuple(planner.block(block) for block in corefile.blocks)
     order = {path: number for number, path in enumerate((source.path, *corefile.files))}
-    errors = _sorted((*corefile.errors, *planner.errors, *find_clashes(blocks)), order)
+    errors = _sorted((*corefile.errors, *planner.errors, *find_clashes(planner.bound)), order)
     warnings = _sorted((*corefile.warnings, *planner.warnings, *find_oddities(blocks)), order)
     if errors:
         return Verdict(None, errors, warnings, corefile.digest)
@@ -109,6 +109,7 @@ class _Planner:
         self.order = {name: number for number, name in enumerate(table)}
         self.default_port = default_port
         self.interface_addresses = interface_addresses
+        self.bound: list[BlockPlan] = []
         self.errors: list[ConfigError] = []
         self.warnings: list[ConfigError] = []
 
@@ -127,7 +128,12 @@ class _Planner:
             if directive is not None:
                 directives.append(self.read(name, directive, lines, context))
         binds = next((directive.options for directive in directives if directive.name == "bind"), None)
-        return BlockPlan(keys, zones, tuple(getattr(binds, "addresses", ())), tuple(directives), block.position)
+        addresses = tuple(getattr(binds, "addresses", ()))
+        found = BlockPlan(keys, zones, addresses, tuple(directives), block.position)
+        # With a bind that can't be read the block would seem to listen everywhere, and to clash with others.
+        if addresses or "bind" not in grouped:
+            self.bound.append(found)
+        return found
 
     def keys(self, block: Block) -> tuple[Key, ...]:
         keys: list[Key] = []

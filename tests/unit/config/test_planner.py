@@ -226,6 +226,16 @@ def test_clash_is_placed_at_the_later_key_and_names_the_first() -> None:
     assert (error.line, error.column, error.hint) == (3, 8, "the first one is in Corefile:1")
 
 
+def test_block_whose_bind_is_faulty_does_not_clash() -> None:
+    class Refusing(Bind):
+        def parse(self, reader: DirectiveReader) -> Any:
+            raise reader.lines[0].wrong_count()
+
+    found = errors("a.test {\n bind x\n}\na.test {\n}\n", table={**table(), "bind": Refusing()})
+    assert len(found) == 1
+    assert found[0].startswith("plugin/bind: Corefile:2 - ")
+
+
 def test_interfaces_are_resolved_by_the_function_that_is_given() -> None:
     found = planned(". {\n bind lo\n}\n", interface_addresses={"lo": ("127.0.0.1", "::1")}.__getitem__)
     assert found.blocks[0].binds == ("127.0.0.1", "::1")
