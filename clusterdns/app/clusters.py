@@ -7,6 +7,7 @@ import logging
 import time
 
 from clusterdns.cluster.manifests.source import ManifestSource
+from clusterdns.cluster.selectors import parse_selector
 from clusterdns.cluster.source import Source
 from clusterdns.cluster.store import Store
 from clusterdns.errors import ClusterError, LifecycleError
@@ -63,8 +64,8 @@ class SharedClusters:
             source = ManifestSource(
                 directory,
                 service_cidr=service_cidr,
-                labels=labels,
-                namespace_labels=namespace_labels,
+                labels=parse_selector(labels) if labels else None,
+                namespace_labels=parse_selector(namespace_labels) if namespace_labels else None,
                 report=_report,
             )
             cluster = SharedCluster(source)

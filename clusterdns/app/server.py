@@ -21,6 +21,7 @@ from clusterdns.app.listeners import Listeners
 from clusterdns.app.process import Process
 from clusterdns.config.plan import Plan
 from clusterdns.errors import ClusterDNSError, ConfigErrors
+from clusterdns.observability.log import set_debug
 
 EXIT_OK = 0
 EXIT_FAILED = 1
@@ -104,6 +105,7 @@ class Server:
         gc.freeze()  # what was made at start mostly stays; the collector need not walk it again and again
 
     def _build(self, plan: Plan, ports: dict[tuple[str, int], int]) -> Instance:
+        set_debug(any(block.directive("debug") for block in plan.blocks))
         return Instance(
             plan,
             self._process,

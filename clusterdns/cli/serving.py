@@ -12,7 +12,7 @@ from clusterdns.app.corefile import STDIN, Corefile
 from clusterdns.app.server import EXIT_FAILED, Server
 from clusterdns.config.plan import Plan
 from clusterdns.errors import ClusterDNSError, ConfigErrors
-from clusterdns.observability.log import set_up
+from clusterdns.observability.log import configure
 
 
 def version_text() -> str:
@@ -28,7 +28,7 @@ def serve_corefile(
 
     path: the file, ``stdin``, or empty for ``text`` (the built-in configuration where that is None).
     """
-    set_up()
+    configure(1)
     if path == STDIN and sys.stdin.isatty():
         sys.stderr.write("-conf stdin: standard input is a terminal; pipe the Corefile in\n")
         return EXIT_FAILED

@@ -169,5 +169,5 @@ class HitObserver(Protocol):
     def observe_hits(self, query: Query, reply: Reply, size_bytes: int, hits: int) -> None:
         """The query, byte for byte, was answered ``hits`` more times with the reply."""
 
-    def observe_hit_durations(self, durations: list[tuple[float, int]]) -> None:
-        """How long those took: pairs of seconds and a number of queries."""
+    def observe_hit_durations(self, server: str, zone: bytes, durations: list[tuple[float, int]]) -> None:
+        """How long those for a zone of the block took on a listener: pairs of seconds and a number of queries."""

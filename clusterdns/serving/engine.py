@@ -65,7 +65,7 @@ class Engine:
         self._faults = faults
         self._crash = crash
         self._memos = {key: Memo(self._report_hits) for key in product(("udp", "tcp"), (1, 2))}
-        self._block_hits: Counter[Block] = Counter()
+        self._hits: Counter[tuple[Block, bytes]] = Counter()
         self._batch_queries = [0] * _BATCH_BINS
         self._batch_seconds = [0.0] * _BATCH_BINS
 
@@ -172,12 +172,12 @@ class Engine:
         """Tell the observers what was answered from memory since the last time."""
         for memo in self._memos.values():
             memo.flush()
-        hits, self._block_hits = self._block_hits, Counter()
+        hits, self._hits = self._hits, Counter()
         queries, self._batch_queries = self._batch_queries, [0] * _BATCH_BINS
         seconds, self._batch_seconds = self._batch_seconds, [0.0] * _BATCH_BINS
         total = hits.total()
-        for block, count in hits.items():
-            # Blocks share the batches of a listener, so each gets its part of every bin; the parts add up to the whole.
+        for (block, zone), count in hits.items():
+            # Zones share the batches of a listener, so each gets its part of every bin; the parts add up to the whole.
             durations = []
             for number, batch in enumerate(queries):
                 if batch:
@@ -187,10 +187,10 @@ class Engine:
                     queries[number] -= part
             total -= count
             for observer in block.hit_observers:
-                observer.observe_hit_durations(durations)
+                observer.observe_hit_durations(self.server, zone, durations)
 
     def _report_hits(self, subject: tuple[Block, Query, Reply, int], hits: int) -> None:
         block, query, reply, size = subject
-        self._block_hits[block] += hits
+        self._hits[block, query.zone] += hits
         for observer in block.hit_observers:
             observer.observe_hits(query, reply, size, hits)

@@ -55,7 +55,7 @@ class Counting(Plugin):
     def observe_hits(self, query, reply, size_bytes, hits):
         self.hits[names.to_text(query.name), size_bytes] += hits
 
-    def observe_hit_durations(self, durations):
+    def observe_hit_durations(self, server, zone, durations):
         self.durations.extend(durations)
 
 
