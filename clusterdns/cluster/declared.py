@@ -14,8 +14,9 @@ from clusterdns.cluster.objects import Endpoint, EndpointPort, EndpointSlice, Ke
 
 
 class DeclaredPort(msgspec.Struct, frozen=True, gc=False):
-    """spec.ports[] of a Service. ``target`` is targetPort: a number, or the name of a container's port; ``node_port`` is
-    0 where none is written.
+    """spec.ports[] of a Service. ``target`` is targetPort: a number, or the name of a container's port.
+
+    node_port: 0 where none is written.
     """
 
     name: str
@@ -107,15 +108,12 @@ class Subset(msgspec.Struct, frozen=True):
 
 
 class DeclaredEndpoints(msgspec.Struct, frozen=True):
-    """v1 Endpoints. ``mirrored`` is False for those that Kubernetes doesn't mirror to EndpointSlices: with the label
-    endpointslice.kubernetes.io/skip-mirror, or the annotation of a leader election.
-    """
+    """v1 Endpoints."""
 
     namespace: str
     name: str
     labels: dict[str, str]
     subsets: tuple[Subset, ...] = ()
-    mirrored: bool = True
 
     @property
     def key(self) -> Key:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import lru_cache, reduce
 from sys import intern
 from typing import Any, NoReturn, TypeAlias
 
@@ -45,8 +45,6 @@ from clusterdns.errors import ObjectError
 
 SERVICE_NAME = "kubernetes.io/service-name"
 NAMESPACE_NAME = "kubernetes.io/metadata.name"
-_SKIP_MIRROR = "endpointslice.kubernetes.io/skip-mirror"
-_LEADER = "control-plane.alpha.kubernetes.io/leader"
 
 _TYPES = ("ClusterIP", "NodePort", "LoadBalancer", "ExternalName")
 _PROTOCOLS = ("TCP", "UDP", "SCTP")
@@ -54,6 +52,8 @@ _FAMILIES = ("IPv4", "IPv6")
 _POLICIES = ("", "SingleStack", "PreferDualStack", "RequireDualStack")
 _PHASES = ("Pending", "Running", "Succeeded", "Failed", "Unknown")
 _SHAPE = re.compile(r"(?P<reason>.*?)(?: - at `(?:key in )?\$\.?(?P<field>.*?)`)?", re.DOTALL)
+
+_UNQUOTED = tuple(f"Expected str, got {kind}" for kind in ("bool", "int", "float"))
 
 _service_port = lru_cache(4096)(ServicePort)
 _declared_port = lru_cache(4096)(DeclaredPort)
@@ -77,7 +77,7 @@ def declare(kind: DeclaredKind, value: object) -> Declared:
         raise _shape_error(error) from None
 
 
-def declare_json(kind: DeclaredKind, data: bytes | msgspec.Raw) -> Declared:
+def declare_json(kind: DeclaredKind, data: bytes | memoryview | msgspec.Raw) -> Declared:
     """One JSON object → a declared object. Raises ObjectError; malformed JSON raises msgspec.DecodeError."""
     entry = _KINDS[kind]
     try:
@@ -133,6 +133,8 @@ def _shape_error(error: msgspec.ValidationError) -> ObjectError:
     if found is None:
         return ObjectError(str(error))
     reason = found["reason"].replace("`", "").replace(" | null", "")
+    if reason in _UNQUOTED:
+        reason += ", which YAML reads as text only in quotes"
     return ObjectError(reason[:1].lower() + reason[1:], (found["field"] or "").replace("[...]", ""))
 
 
@@ -334,10 +336,8 @@ def _subset(subset: raw.RawSubset, field: str) -> Subset:
 
 def _declare_endpoints(shape: raw.RawEndpoints) -> DeclaredEndpoints:
     namespace, name, meta = _named(shape.metadata, subdomain_fault)
-    labels = _labels(meta.labels)
     subsets = tuple(_subset(subset, f"subsets[{index}]") for index, subset in enumerate(shape.subsets or ()))
-    mirrored = labels.get(_SKIP_MIRROR) != "true" and _LEADER not in (meta.annotations or {})
-    return DeclaredEndpoints(namespace, name, labels, subsets, mirrored)
+    return DeclaredEndpoints(namespace, name, _labels(meta.labels), subsets)
 
 
 def _pod_ips(status: raw.RawPodStatus) -> tuple[str, ...]:
@@ -417,3 +417,8 @@ _KINDS: dict[str, _Kind] = {
         _Kind("Node", "v1", raw.RawNamed, _declare_node),
     )
 }
+
+WANTED_KEYS: raw.Keys = reduce(
+    raw.merge_keys, (raw.keys_of(entry.shape) for entry in _KINDS.values()), {"apiVersion": None, "kind": None}
+)
+"""The keys of an object of any kind that are read here; a reader of text may leave the others out."""

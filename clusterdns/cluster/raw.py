@@ -6,7 +6,8 @@ Fields that aren't named are skipped. Every field may be missing or null, as the
 
 from __future__ import annotations
 
-from typing import Any
+from types import UnionType
+from typing import Any, TypeAlias, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -15,7 +16,6 @@ class RawMeta(msgspec.Struct, rename="camel"):
     name: str | None = None
     namespace: str | None = None
     labels: dict[str, str | None] | None = None
-    annotations: dict[str, str | None] | None = None
     deletion_timestamp: Any = None
 
 
@@ -145,3 +145,30 @@ class RawHead(msgspec.Struct, rename="camel"):
     api_version: str | None = None
     kind: str | None = None
     items: list[msgspec.Raw] | None = None
+
+
+Keys: TypeAlias = "dict[str, Keys | None]"
+"""The keys that are read of an object, each with those of the objects below it (through lists), None for all of it."""
+
+
+def merge_keys(first: Keys, second: Keys) -> Keys:
+    """The keys of either; where one wants all that is below a key, all of it."""
+    merged = first | second
+    for key in first.keys() & second.keys():
+        one, other = first[key], second[key]
+        merged[key] = merge_keys(one, other) if one is not None and other is not None else None
+    return merged
+
+
+def keys_of(shape: type[msgspec.Struct]) -> Keys:
+    """The keys that a shape reads, as they are in JSON."""
+    hints = get_type_hints(shape)
+    return {field.encode_name: _keys_below(hints[field.name]) for field in msgspec.structs.fields(shape)}
+
+
+def _keys_below(hint: Any) -> Keys | None:
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+        return keys_of(hint)
+    if get_origin(hint) in (list, Union, UnionType):
+        return next(filter(None, map(_keys_below, get_args(hint))), None)
+    return None

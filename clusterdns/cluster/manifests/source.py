@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The source that reads a directory of manifests and watches it.
+
+An edit is in the store some 2 ms after a writer has closed the file, or some 30 ms later where the file may be
+half-written (see ``settling``). inotify wakes the watch; a scan of the directory says what has changed. A scan every
+two seconds finds what inotify doesn't tell, on network file systems for example. Without inotify, a scan comes every
+20 ms, or as often as a tenth of one core allows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from clusterdns.cluster.changes import Apply, Delete, Event
+from clusterdns.cluster.controllers.allocation import DEFAULT_SERVICE_CIDR, parse_service_cidr
+from clusterdns.cluster.controllers.plane import ControlPlane
+from clusterdns.cluster.manifests.files import Scan, Stamp, scan
+from clusterdns.cluster.manifests.inotify import Inotify
+from clusterdns.cluster.manifests.reading import ManifestReader
+from clusterdns.cluster.objects import KINDS, Kind
+from clusterdns.cluster.selectors import Selector
+from clusterdns.cluster.source import Sink
+from clusterdns.errors import ManifestError
+
+_RESCAN_SECONDS = 2.0
+_MISSING_SECONDS = 0.1
+"""Between scans while the directory is gone."""
+
+_POLL_SECONDS = 0.020
+_POLL_SHARE = 10
+"""Without inotify, the time between scans is at least this many times that of a scan."""
+
+_GATHER_SECONDS = 0.001
+"""Small files are written in less, so that the first event of an edit and the last one are seen together."""
+
+_FIRST_BACKOFF_SECONDS = 0.1
+_LAST_BACKOFF_SECONDS = 5.0
+_INLINE_BYTES = 1 << 17
+"""Files up to this size in sum are parsed on the event loop, in a few milliseconds; larger ones in a thread."""
+
+_INLINE_FILES = 200
+"""Directories up to this size are scanned on the event loop."""
+
+_log = logging.getLogger(__name__)
+
+
+class ManifestSource:
+    """A directory of manifests as a source of events (``cluster.source.Source``).
+
+    directory: read with all directories below it that aren't hidden.
+    service_cidr: where given ClusterIPs come from; one CIDR, or one of each family joined by a comma.
+    labels: selects Services, EndpointSlices and Pods; namespace_labels: Namespaces; None for all.
+    report: called with each problem when it comes up, and again if it comes back.
+
+    Raises ObjectError for a service_cidr that isn't one.
+    """
+
+    def __init__(
+        self,
+        directory: str | os.PathLike[str],
+        *,
+        service_cidr: str = DEFAULT_SERVICE_CIDR,
+        labels: Selector | None = None,
+        namespace_labels: Selector | None = None,
+        report: Callable[[ManifestError], object] | None = None,
+    ) -> None:
+        self.directory = os.fspath(directory)
+        self._networks = parse_service_cidr(service_cidr)
+        self._labels = labels
+        self._namespace_labels = namespace_labels
+        self._report = report
+        self._reader = self._new_reader()
+        self._loaded = False
+        self._synced: frozenset[Kind] = frozenset()
+        self._problems: tuple[ManifestError, ...] = ()
+        self._ignored: dict[str, int] = {}
+        self._files = 0
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def kinds(self) -> frozenset[Kind]:
+        """All kinds: a directory is a whole cluster."""
+        return frozenset(KINDS)
+
+    @property
+    def synced(self) -> frozenset[Kind]:
+        """All kinds once the directory has been read, none before."""
+        return self._synced
+
+    @property
+    def problems(self) -> tuple[ManifestError, ...]:
+        """What is wrong now, in the order of files."""
+        return self._problems
+
+    @property
+    def ignored(self) -> dict[str, int]:
+        """How many objects of kinds that aren't read here there are, by kind."""
+        return dict(self._ignored)
+
+    def load(self) -> tuple[Event, ...]:
+        """Read the directory. Returns a Replace for every kind.
+
+        Needs no event loop and may be called in a thread, before ``start`` or ``run``, which then go on from here.
+        Raises ManifestError where the directory can't be read; files that can't be read are among ``problems``.
+        """
+        events = self._reader.load()
+        self._loaded = True
+        self._synced = self.kinds
+        self._take_stock()
+        return events
+
+    def start(self, sink: Sink) -> None:
+        """Run in a task of the running event loop; see ``run``. Raises ManifestError where there is no directory."""
+        if not os.path.isdir(self.directory):
+            raise ManifestError("no such directory", file=self.directory)
+        self._task = asyncio.get_running_loop().create_task(self.run(sink), name=f"manifests {self.directory}")
+
+    async def stop(self) -> None:
+        """End the task that ``start`` began; afterwards the sink is not called again. Another ``start`` begins anew."""
+        task, self._task = self._task, None
+        if task is None:
+            return
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        self._reader = self._new_reader()
+        self._loaded = False
+
+    async def run(self, sink: Sink) -> None:
+        """Watch until cancelled, and hand every change to the sink; the whole directory first unless ``load`` has.
+
+        Whatever goes wrong is reported, and the watch begins again after 0.1 to 5 seconds.
+        """
+        backoff_seconds = _FIRST_BACKOFF_SECONDS
+        while True:
+            began_seconds = time.monotonic()
+            try:
+                if not self._loaded:
+                    events = await asyncio.get_running_loop().run_in_executor(None, self.load)
+                    sink(events, began_seconds)
+                await self._watch(sink)
+            except ManifestError as error:
+                self._take_stock(error)
+            except Exception as error:
+                _log.exception("the watch of %s failed and begins again", self.directory)
+                self._reader = (
+                    self._new_reader()
+                )  # its state can't be trusted; the list that comes next mends the store
+                self._loaded = False
+                self._take_stock(ManifestError(f"the watch failed: {error!r}", file=self.directory))
+            if time.monotonic() - began_seconds > _LAST_BACKOFF_SECONDS:
+                backoff_seconds = _FIRST_BACKOFF_SECONDS
+            await asyncio.sleep(backoff_seconds)
+            backoff_seconds = min(backoff_seconds * 2, _LAST_BACKOFF_SECONDS)
+
+    def _new_reader(self) -> ManifestReader:
+        return ManifestReader(self.directory, ControlPlane(self._networks, self._labels, self._namespace_labels))
+
+    async def _watch(self, sink: Sink) -> None:
+        loop = asyncio.get_running_loop()
+        wake = asyncio.Event()
+        notifier = self._open_notifier()
+        if notifier is not None:
+            loop.add_reader(notifier.descriptor, wake.set)
+        try:
+            while True:
+                wake.clear()
+                wait_seconds = await self._step(sink, notifier)
+                timer = loop.call_later(wait_seconds, wake.set)
+                try:
+                    await wake.wait()
+                finally:
+                    timer.cancel()
+                await asyncio.sleep(_GATHER_SECONDS)
+        finally:
+            if notifier is not None:
+                loop.remove_reader(notifier.descriptor)
+                notifier.close()
+
+    def _open_notifier(self) -> Inotify | None:
+        try:
+            return Inotify()
+        except OSError as error:
+            _log.info("%s is watched by scanning it: %s", self.directory, error)
+            return None
+
+    async def _step(self, sink: Sink, notifier: Inotify | None) -> float:
+        """Take what is due. Returns the seconds until the next step, if nothing happens before."""
+        now_seconds = time.monotonic()
+        settling = self._reader.settling
+        hints = notifier.read() if notifier is not None else []
+        try:
+            found = await self._scan()
+            while notifier is not None and notifier.watch(found.directories):
+                found = await self._scan()  # for what happened in new directories before they were watched
+        except OSError as error:
+            self._take_stock(ManifestError(error.strerror or str(error), file=self.directory))
+            return _MISSING_SECONDS
+        if notifier is not None:
+            hints += notifier.read()  # of writers that came while the scan ran
+        due = settling.due(found, hints, now_seconds)
+        if due:
+            events = await self._refresh(due)
+            if events:
+                sink(events, now_seconds)
+        self._take_stock()
+        ended_seconds = time.monotonic()
+        step_seconds = ended_seconds - now_seconds
+        longest_seconds = _RESCAN_SECONDS if notifier is not None else max(_POLL_SECONDS, _POLL_SHARE * step_seconds)
+        quiet_seconds = settling.wait_seconds(ended_seconds)
+        return longest_seconds if quiet_seconds is None else min(longest_seconds, quiet_seconds)
+
+    async def _scan(self) -> Scan:
+        if self._files <= _INLINE_FILES:
+            found = scan(self.directory)
+        else:
+            found = await asyncio.get_running_loop().run_in_executor(None, scan, self.directory)
+        self._files = len(found.files)
+        return found
+
+    async def _refresh(self, due: dict[str, Stamp | None]) -> list[Apply | Delete]:
+        if sum(stamp.size_bytes for stamp in due.values() if stamp is not None) <= _INLINE_BYTES:
+            return self._reader.refresh(due)
+        return await asyncio.get_running_loop().run_in_executor(None, self._reader.refresh, due)
+
+    def _take_stock(self, *problems: ManifestError) -> None:
+        """Note what is wrong now, these problems included, and report what wasn't so before."""
+        known = {str(problem) for problem in self._problems}
+        self._problems = (*problems, *self._reader.problems())
+        self._ignored = self._reader.ignored()
+        if self._report is not None:
+            for problem in self._problems:
+                if str(problem) not in known:
+                    self._report(problem)
