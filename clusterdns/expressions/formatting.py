@@ -83,10 +83,11 @@ class _Printer:
         elif isinstance(value, Struct):
             self._print_struct(value, verb, flags)
         elif isinstance(value, Mapping):
-            items = sorted(value.items(), key=lambda item: str(item[0]))
-            self._print_items([(key, item) for key, item in items], verb, flags, "map[", "]")
+            pairs = sorted(value.items(), key=lambda item: str(item[0]))
+            keys = [self._text_of(key, verb, flags) for key, _ in pairs]
+            self._print_items(keys, [item for _, item in pairs], verb, flags, "map[]")
         elif isinstance(value, (list, tuple)):
-            self._print_items([(None, item) for item in value], verb, flags, "[", "]")
+            self._print_items(None, value, verb, flags, "[]")
         else:
             self.reserve(max(flags.width or 0, flags.precision or 0))
             text = format_scalar(value, verb, flags)
@@ -100,25 +101,28 @@ class _Printer:
         if value.text is not None and verb in "vsxXq":
             self.print(value.text(), verb, flags)
             return
-        named = flags.named
-        items: list[tuple[object, object]] = [(name if named else None, item) for name, item in value.fields.items()]
-        self._print_items(items, verb, flags, "{", "}")
+        names = list(value.fields) if flags.named else None
+        self._print_items(names, list(value.fields.values()), verb, flags, "{}")
+
+    def _text_of(self, value: object, verb: str, flags: Flags) -> str:
+        printer = _Printer(self._limit - self._size)
+        printer.print(value, verb, flags)
+        return printer.text()
 
     def _print_items(
-        self, items: list[tuple[object, object]], verb: str, flags: Flags, opening: str, closing: str
+        self, names: Sequence[str] | None, items: Sequence[object], verb: str, flags: Flags, brackets: str
     ) -> None:
         self._depth += 1
         if self._depth > _MAX_DEPTH:
             raise ExpressionError("value nests too deeply to be printed")
-        self.write(opening)
-        for number, (key, item) in enumerate(items):
+        self.write(brackets[:-1])
+        for number, item in enumerate(items):
             if number:
                 self.write(" ")
-            if key is not None:
-                self.print(key, "v" if opening == "{" else verb, _PLAIN if opening == "{" else flags)
-                self.write(":")
+            if names is not None:
+                self.write(names[number] + ":")
             self.print(item, verb, flags)
-        self.write(closing)
+        self.write(brackets[-1])
         self._depth -= 1
 
 

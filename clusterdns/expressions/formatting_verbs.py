@@ -113,15 +113,20 @@ def _format_float(value: float, verb: str, flags: Flags) -> str | None:
         precision = 6
     text = format_float(value, style, precision)
     if not math.isfinite(value):
-        number = text.lstrip("+")
-        text = text if flags.plus else " " + number if flags.space and number != "NaN" else number
-        return flags.pad("+" + number if flags.plus and not text.startswith(("+", "-")) else text)
+        return flags.pad(_signed_special(text, flags))
     if not text.startswith("-") and (flags.plus or flags.space):
         text = ("+" if flags.plus else " ") + text
     if flags.zero and not flags.minus and flags.width:
         sign = text[0] if text[0] in "+- " else ""
         return sign + text[len(sign) :].rjust(flags.width - len(sign), "0")
     return flags.pad(text)
+
+
+def _signed_special(text: str, flags: Flags) -> str:
+    """Infinities always show their sign, NaN only if asked to."""
+    if text.startswith("-") or not (flags.plus or flags.space):
+        return text
+    return ("+" if flags.plus else " ") + text.lstrip("+")
 
 
 def format_float(value: float, style: str = "g", precision: int | None = None) -> str:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from clusterdns.errors import ExpressionError
-from clusterdns.expressions.numbers import parse_float, parse_int, parse_uint
+from clusterdns.expressions.numerals import parse_float, parse_int, parse_uint
 from clusterdns.expressions.quoting import quote, unquote
 from clusterdns.expressions.template_lexer import Kind, Token
 from clusterdns.expressions.template_nodes import (
