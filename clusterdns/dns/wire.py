@@ -95,6 +95,21 @@ def read_record(message: bytes, position: int) -> tuple[Record, int]:
     return Record(name, rtype, ttl, data, rclass), end
 
 
+def skip_records(message: bytes, count: int, position: int = 0) -> int:
+    """The position after ``count`` records, which are not looked into. Raises WireError."""
+    try:
+        for _ in range(count):
+            while 0 < message[position] < 0xC0:
+                position += 1 + message[position]
+            position += 1 if message[position] == 0 else 2
+            position += 10 + (message[position + 8] << 8 | message[position + 9])
+    except IndexError:
+        raise WireError("record runs over the end of the message") from None
+    if position > len(message):
+        raise WireError("record runs over the end of the message")
+    return position
+
+
 def _read_data(message: bytes, position: int, end: int, layout: str) -> bytes:
     out = []
     for step in layout:

@@ -1,0 +1,312 @@
+# SPDX-License-Identifier: Apache-2.0
+"""log - logs queries and their replies, one line each.
+
+## Description
+
+~~~ txt
+[INFO] 10.244.1.7:50759 - 29008 "A IN example.org. udp 41 false 4096" NOERROR qr,rd,ra 68 0.037990251s
+~~~
+
+Without arguments every query of the server block is logged in this format. A line costs time: a busy server answers
+several times as many queries without *log*.
+
+It may be repeated. The first line with a name that the query's name is in decides: what its class leaves out is not
+logged, even if a later line would. Control characters and escape sequences are escaped in every field.
+
+## Syntax
+
+~~~ txt
+log [NAME...] [FORMAT] {
+    class CLASS...
+}
+~~~
+
+* **NAME** is a domain name; names in it are logged. By default all are.
+* **FORMAT** is the text of a line with placeholders in braces; it is the last of two or more arguments if there is a
+  brace in it. `{common}`, the default, and `{combined}`, which adds the opcode, are formats by themselves.
+* `class` logs only replies of some classes, and may be repeated:
+    * `success`: answers and delegations
+    * `denial`: names that don't exist, and names without records of the type
+    * `error`: SERVFAIL, NOTIMP, REFUSED and everything that isn't one of the other two
+    * `all`: the default
+
+The placeholders:
+
+* `{type}`, `{class}`, `{name}`: of the question; the name in lower case
+* `{proto}`: `udp` or `tcp`
+* `{remote}`, `{port}`: the client's address (IPv6 in brackets) and port; `{local}`: the server's address
+* `{size}`: octets of the query; `{rsize}`: octets of the reply without name compression and OPT record
+* `{rcode}`: of the reply; `{>rflags}`: its flags: `qr,aa,tc,rd,ra,z,ad,cd`
+* `{duration}`: how long the reply took, in seconds
+* `{>id}`, `{>opcode}`, `{>do}`, `{>bufsize}`: of the query: ID, opcode, DO bit, and how many octets the reply may have
+* `{/LABEL}`: metadata
+
+What there is no value for is `-`; other text in braces stays as it is.
+
+## Examples
+
+~~~ corefile
+. {
+    log
+    whoami
+}
+~~~
+
+Only what goes wrong, and all about one zone in a format of its own:
+
+~~~ corefile
+. {
+    log example.org "{remote} {type} {name} -> {rcode}"
+    log . {combined} {
+        class denial error
+    }
+    whoami
+}
+~~~
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+import msgspec
+
+from clusterdns.config.directive import DirectiveReader, Line
+from clusterdns.config.keys import expand_zones
+from clusterdns.dns import names
+from clusterdns.dns.peek import HEADER_BYTES
+from clusterdns.dns.types import (
+    FLAG_AA,
+    FLAG_AD,
+    FLAG_CD,
+    FLAG_QR,
+    FLAG_RA,
+    FLAG_RD,
+    FLAG_TC,
+    FLAG_Z,
+    class_text,
+    rcode_text,
+    type_text,
+)
+from clusterdns.errors import ConfigError
+from clusterdns.fastpath.answer import CompiledAnswer
+from clusterdns.serving.capabilities import Setup
+from clusterdns.serving.plugin import Plugin
+from clusterdns.serving.query import Query
+from clusterdns.serving.reply import Reply
+from clusterdns.serving.response import ResponseClass, response_class, response_type
+
+COMMON: Final = (
+    '{remote}:{port} - {>id} "{type} {class} {name} {proto} {size} {>do} {>bufsize}" '
+    "{rcode} {>rflags} {rsize} {duration}"
+)
+COMBINED: Final = COMMON + ' "{>opcode}"'
+EMPTY: Final = "-"
+
+_CLASSES: Final = {
+    "all": frozenset(ResponseClass),
+    "success": frozenset({ResponseClass.SUCCESS}),
+    "denial": frozenset({ResponseClass.DENIAL}),
+    "error": frozenset({ResponseClass.ERROR}),
+}
+_FLAGS: Final = (
+    (FLAG_QR, "qr"), (FLAG_AA, "aa"), (FLAG_TC, "tc"), (FLAG_RD, "rd"), (FLAG_RA, "ra"), (FLAG_Z, "z"),
+    (FLAG_AD, "ad"), (FLAG_CD, "cd"),
+)  # fmt: skip
+_FLAGS_MASK: Final = sum(bit for bit, _ in _FLAGS)
+_RECORD_FIXED_BYTES: Final = 10
+_REMEMBERED_ANSWERS: Final = 4096
+
+_PLACEHOLDER: Final = re.compile(r"\{[^}]*\}")
+_METADATA: Final = "{/"
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """One ``log`` line. ``scopes`` are lower-case names in wire form; ``format`` is complete."""
+
+    scopes: tuple[bytes, ...]
+    format: str
+    classes: frozenset[ResponseClass]
+
+
+class Options(msgspec.Struct, frozen=True):
+    """``rules``: in file order."""
+
+    rules: tuple[Rule, ...]
+
+
+class Event(msgspec.Struct):
+    """A query and its reply, for the placeholders. ``rsize`` as ``{rsize}`` has it."""
+
+    query: Query
+    reply: Reply
+    rsize: int
+    duration_seconds: float
+
+
+Part: TypeAlias = Callable[[Event], str]
+
+
+class Log(Plugin):
+    """The directive. It has to see every query, so replies of its block are not reused."""
+
+    name = "log"
+
+    @staticmethod
+    def parse(reader: DirectiveReader) -> Options:
+        """One rule a line."""
+        rules = []
+        for line in reader.lines:
+            classes: set[ResponseClass] = set()
+
+            def read_classes(option: Line, classes: set[ResponseClass] = classes) -> None:
+                option.no_block()
+                if not option.args:
+                    raise option.wrong_count()
+                for token in option.args:
+                    found = _CLASSES.get(token.text)
+                    if found is None:
+                        raise token.error(
+                            f"invalid Class: {token.text}",
+                            label=ConfigError.NO_POSITION,
+                            hint=f"the classes are {', '.join(_CLASSES)}",
+                        )
+                    classes.update(found)
+
+            words = list(line.words)
+            text = words.pop() if len(words) > 1 and "{" in words[-1] else COMMON
+            reader.options(line, {"class": read_classes})
+            if words and "{" in words[0]:
+                reader.warn(line.args[0], f'"{words[0]}" is taken for a name', hint="write `log . FORMAT`")
+            scopes = _scopes(reader, line, words)
+            text = text.replace("{common}", COMMON).replace("{combined}", COMBINED)
+            rules.append(Rule(scopes, text, frozenset(classes or ResponseClass)))
+        return Options(tuple(rules))
+
+    def __init__(self, options: Options, setup: Setup) -> None:
+        super().__init__(options, setup)
+        self._rules = tuple((rule.scopes, compile_format(rule.format), rule.classes) for rule in options.rules)
+        self._lines = logging.getLogger("clusterdns.queries")
+        self._summaries: dict[tuple[CompiledAnswer, int], tuple[ResponseClass, int]] = {}
+
+    def observe(self, query: Query, reply: Reply, size_bytes: int, duration_seconds: float) -> None:
+        """See Observer."""
+        for scopes, format_line, classes in self._rules:
+            if any(names.is_in(query.key, scope) for scope in scopes):
+                kind, rsize = self._summary(query, reply)
+                if kind in classes:
+                    self._lines.info(format_line(Event(query, reply, rsize, duration_seconds)))
+                return
+
+    def _summary(self, query: Query, reply: Reply) -> tuple[ResponseClass, int]:
+        """Class and uncompressed size; those of a compiled answer are the same for all queries that it fits."""
+        compiled = reply.compiled
+        if compiled is None or query.opcode or compiled.rcode != reply.rcode:
+            return _summarize(query, reply)
+        key = (compiled, len(query.name))
+        summary = self._summaries.get(key)
+        if summary is None:
+            if len(self._summaries) >= _REMEMBERED_ANSWERS:
+                self._summaries.clear()
+            summary = self._summaries[key] = _summarize(query, reply)
+        return summary
+
+
+def _scopes(reader: DirectiveReader, line: Line, words: list[str]) -> tuple[bytes, ...]:
+    zones, invalid = expand_zones(words)
+    for word in invalid:
+        reader.warn(line.args[words.index(word)], f'"{word}" is not a domain name, nothing is logged for it')
+    return tuple(names.from_text(zone) for zone in zones) if words else (names.ROOT,)
+
+
+def _summarize(query: Query, reply: Reply) -> tuple[ResponseClass, int]:
+    sections = reply.records(query)
+    records = (*sections.answer, *sections.authority, *sections.additional)
+    size = HEADER_BYTES + len(query.name) + 4
+    size += sum([len(record.name) + _RECORD_FIXED_BYTES + len(record.data) for record in records])
+    return response_class(response_type(query, reply, time.time())), size
+
+
+def compile_format(text: str) -> Callable[[Event], str]:
+    """A function that fills in the placeholders of ``text``."""
+    parts: list[str | Part] = []
+    position = 0
+    for match in _PLACEHOLDER.finditer(text):
+        part = _PLACEHOLDERS.get(match.group())
+        if part is None and not match.group().startswith(_METADATA):
+            continue
+        parts += [text[position : match.start()], part or _no_value]
+        position = match.end()
+    parts.append(text[position:])
+    steps = tuple(part for part in parts if part)
+
+    def format_line(event: Event) -> str:
+        return "".join([step if isinstance(step, str) else step(event) for step in steps])
+
+    return format_line
+
+
+def _no_value(event: Event) -> str:
+    return EMPTY
+
+
+def _bracketed(address: str) -> str:
+    return f"[{address}]" if ":" in address else address or EMPTY
+
+
+def _rcode(event: Event) -> str:
+    return EMPTY if event.reply.dropped else rcode_text(event.reply.rcode)
+
+
+def _rsize(event: Event) -> str:
+    return "0" if event.reply.dropped else str(event.rsize)
+
+
+def _rflags(event: Event) -> str:
+    reply = event.reply
+    if reply.dropped:
+        return EMPTY
+    flags = FLAG_QR | reply.flags | event.query.flags & (FLAG_RD | FLAG_CD)
+    return _FLAG_TEXTS.get(flags & _FLAGS_MASK) or _flags_text(flags)
+
+
+def _flags_text(flags: int) -> str:
+    return ",".join([name for bit, name in _FLAGS if flags & bit])
+
+
+_FLAG_TEXTS: Final = {
+    flags: _flags_text(flags) for flags in (FLAG_QR, FLAG_QR | FLAG_RD, FLAG_QR | FLAG_AA, FLAG_QR | FLAG_AA | FLAG_RD)
+}
+
+
+def _duration(event: Event) -> str:
+    return f"{event.duration_seconds:.9f}".rstrip("0").rstrip(".") + "s"
+
+
+def _do(event: Event) -> str:
+    edns = event.query.edns
+    return "true" if edns is not None and edns.do else "false"
+
+
+_PLACEHOLDERS: Final[dict[str, Part]] = {
+    "{type}": lambda event: type_text(event.query.qtype),
+    "{name}": lambda event: names.to_text(event.query.key),
+    "{class}": lambda event: class_text(event.query.qclass),
+    "{proto}": lambda event: event.query.client.protocol,
+    "{size}": lambda event: str(len(event.query.packet)),
+    "{remote}": lambda event: _bracketed(event.query.client.address),
+    "{port}": lambda event: str(event.query.client.port),
+    "{local}": lambda event: _bracketed(event.query.client.local_address),
+    "{rcode}": _rcode,
+    "{rsize}": _rsize,
+    "{duration}": _duration,
+    "{>rflags}": _rflags,
+    "{>id}": lambda event: str(event.query.id),
+    "{>opcode}": lambda event: str(event.query.opcode),
+    "{>do}": _do,
+    "{>bufsize}": lambda event: str(event.query.size_limit),
+}
