@@ -103,10 +103,7 @@ class Compiler:
         self._services = AddressIndex()
         self._endpoints = AddressIndex()
         self._pods = AddressIndex()
-        self._tree = ReverseTree(
-            lambda: chain(self._services.addresses(), self._endpoints.addresses()),
-            self.has_pointer,
-        )
+        self._tree = ReverseTree(self._addresses_with_pointer, self.has_pointer)
         for kind in ("Service", "EndpointSlice", "Pod"):
             if kind in self._kinds:
                 for item in store.objects(kind):
@@ -245,6 +242,10 @@ class Compiler:
         """True if the address (an index key) has a PTR record."""
         holders = chain(self._services.holders(address), self._endpoints.holders(address))
         return any(self.is_exposed(namespace) for namespace, _ in holders)
+
+    def _addresses_with_pointer(self) -> Iterator[str]:
+        exposed = {item.name for item in self.store.objects("Namespace") if self.is_exposed(item.name)}
+        return chain(self._services.held_in(exposed), self._endpoints.held_in(exposed))
 
     def has_pointer_below(self, prefix: str) -> bool:
         """True if an address with that prefix of its index key has a PTR record."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 from clusterdns.cluster.objects import Key
@@ -39,9 +40,13 @@ class AddressIndex:
         """The objects that hold the address, sorted."""
         return self._holders.get(address, ())
 
-    def addresses(self) -> Iterable[str]:
-        """All addresses."""
-        return self._holders.keys()
+    def held_in(self, namespaces: AbstractSet[str]) -> list[str]:
+        """The addresses that an object in one of the namespaces holds."""
+        return [
+            address
+            for address, holders in self._holders.items()
+            if holders[0][0] in namespaces or any(namespace in namespaces for namespace, _ in holders[1:])
+        ]
 
 
 class ReverseTree:
@@ -49,7 +54,7 @@ class ReverseTree:
 
     Few ask such questions, so the sorted list is made at the first one and kept up to date from then on.
 
-    all_addresses: gives all of them.
+    all_addresses: gives all of them, in any order.
     has_record: tells of one address whether it is among them.
     """
 
@@ -82,7 +87,7 @@ class ReverseTree:
         """True if any address has a key that starts so."""
         addresses = self._sorted
         if addresses is None:
-            addresses = self._sorted = sorted({key for key in self._all_addresses() if self._has_record(key)})
+            addresses = self._sorted = sorted(set(self._all_addresses()))
         position = bisect_left(addresses, prefix)
         if position == len(addresses):
             return False
