@@ -103,7 +103,7 @@ from clusterdns.dns.edns import extended_error
 from clusterdns.dns.types import ANY, AXFR, CNAME, FLAG_TC, IN, IXFR, NXDOMAIN, REFUSED, SERVFAIL
 from clusterdns.dns.wire import Record
 from clusterdns.errors import ConfigError, ExpressionError
-from clusterdns.expressions.numbers import atoi
+from clusterdns.expressions.numerals import atoi
 from clusterdns.serving.capabilities import ClusterLease, Setup
 from clusterdns.serving.plugin import Plugin, Result, after
 from clusterdns.serving.query import Query
@@ -235,6 +235,8 @@ class _OptionReader:
         networks = [word for text in line.expect(1, 2) for word in text.split(",")]
         versions = []
         for word in networks:
+            if "/" not in word:
+                raise line.args[0].error(f"service_cidr takes networks, not addresses: {word}", hint="add its mask")
             try:
                 versions.append(ipaddress.ip_network(word).version)
             except ValueError as error:
