@@ -149,7 +149,7 @@ class Errors(Plugin):
     def observe_hits(self, query: Query, reply: Reply, size_bytes: int, hits: int) -> None:
         """See HitObserver: nothing to log."""
 
-    def observe_hit_durations(self, durations: list[tuple[float, int]]) -> None:
+    def observe_hit_durations(self, server: str, zone: bytes, durations: list[tuple[float, int]]) -> None:
         """See HitObserver: nothing to log."""
 
     async def stop(self, final: bool) -> None:

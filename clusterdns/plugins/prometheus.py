@@ -37,8 +37,7 @@ five. A query that belongs to no server block has the zone `dropped`.
   `process_max_fds`, `process_start_time_seconds` - of the process.
 * `go_goroutines` - the number of asyncio tasks, so that dashboards made for CoreDNS show something.
 
-Replies that were sent again from memory are counted like all others; how long they took is known for each listener and
-spread over its zones.
+Replies that were sent again from memory are counted like all others. How long they took is known for batches of them.
 
 ## Examples
 
@@ -53,7 +52,6 @@ spread over its zones.
 from __future__ import annotations
 
 import platform
-from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
@@ -107,7 +105,6 @@ class Prometheus(Plugin):
         self._options = options
         metrics = setup.services.metrics
         self._traffic = Traffic(metrics)
-        self._hits: Counter[tuple[str, bytes]] = Counter()
         self._enabled = metrics.gauge(
             "coredns_plugin_enabled",
             "A metric that indicates whether a plugin is enabled on per server and zone basis.",
@@ -149,21 +146,10 @@ class Prometheus(Plugin):
     def observe_hits(self, query: Query, reply: Reply, size_bytes: int, hits: int) -> None:
         """See HitObserver."""
         self._traffic.count(query, reply, size_bytes, times=hits)
-        self._hits[query.server, query.zone] += hits
 
-    def observe_hit_durations(self, durations: list[tuple[float, int]]) -> None:
-        """See HitObserver. The durations are shared out to the zones of the block by their hits."""
-        hits, self._hits = self._hits, Counter()
-        if not hits:
-            hits[self.setup.server, self.setup.zones[0]] = 1
-        left = [count for _, count in durations]
-        total = hits.total()
-        for (server, zone), count in hits.items():
-            parts = [part * count // total for part in left]
-            left = [before - part for before, part in zip(left, parts, strict=True)]
-            total -= count
-            pairs = [(seconds, part) for (seconds, _), part in zip(durations, parts, strict=True)]
-            self._traffic.durations(server, names.to_text(zone), pairs)
+    def observe_hit_durations(self, server: str, zone: bytes, durations: list[tuple[float, int]]) -> None:
+        """See HitObserver."""
+        self._traffic.durations(server, names.to_text(zone), durations)
 
     def _enabled_labels(self) -> list[tuple[str, str, str, str]]:
         setup = self.setup
