@@ -38,14 +38,16 @@ class Expression:
 
     text: as written.
     type: of the values that it gives, as far as known.
+    used: names of the functions and variables of its environment that it uses.
     """
 
-    __slots__ = ("_run", "text", "type")
+    __slots__ = ("_run", "text", "type", "used")
 
-    def __init__(self, text: str, run: Step, result: Type) -> None:
+    def __init__(self, text: str, run: Step, result: Type, used: frozenset[str]) -> None:
         self.text = text
         self._run = run
         self.type = result
+        self.used = used
 
     @classmethod
     def parse(
@@ -61,11 +63,12 @@ class Expression:
         variables = variables or {}
         node = parse_expression(text, functions, BUILTIN_FUNCTIONS)
         try:
-            result = Checker(text, functions, variables).visit(node)
+            checker = Checker(text, functions, variables)
+            result = checker.visit(node)
             run = Compiler(text, functions, variables, ENVIRONMENT).compile(node)
         except RecursionError:
             raise ExpressionError("expression nests too deeply") from None
-        return cls(text, run, result)
+        return cls(text, run, result, frozenset(checker.used))
 
     def evaluate(
         self,

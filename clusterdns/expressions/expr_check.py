@@ -54,12 +54,16 @@ _OF_VALUE: dict[type, Type] = {bool: BOOL, int: INT, float: FLOAT, str: STRING, 
 
 
 class Checker:
-    """Visits the nodes of one expression in the order in which errors are to be found."""
+    """Visits the nodes of one expression in the order in which errors are to be found.
+
+    used: names of the given functions and variables that it has met.
+    """
 
     def __init__(self, source: str, functions: Mapping[str, Signature], variables: Mapping[str, Type]) -> None:
         self._source = source
         self._functions = functions
         self._variables = variables
+        self.used: set[str] = set()
         self._locals: list[tuple[str, Type]] = []
         self._scopes: list[tuple[Type, dict[str, Type]]] = []
         self._visitors: dict[type, Callable[..., Type]] = {
@@ -93,7 +97,9 @@ class Checker:
             if name == node.name:
                 return known
         if node.name == ENVIRONMENT:
+            self.used.update(self._variables)
             return UNKNOWN
+        self.used.add(node.name)
         known_variable = self._variables.get(node.name)
         if known_variable is not None:
             return known_variable
@@ -148,6 +154,7 @@ class Checker:
     def _member(self, node: Member) -> Type:
         name = node.index.value if isinstance(node.index, Constant) and isinstance(node.index.value, str) else None
         if isinstance(node.node, Identifier) and node.node.name == ENVIRONMENT and name is not None:
+            self.used.add(name)
             known = self._variables.get(name)
             if known is None and not node.optional:
                 raise self._error(node, f"unknown name {name}")
@@ -233,6 +240,7 @@ class Checker:
                 raise self._error(node, f"{MAP} is not callable")
             signature = self._functions.get(name)
             if signature is not None and not any(known == name for known, _ in self._locals):
+                self.used.add(name)
                 return self._arguments(name, signature, node.args, node)
         callee = self.visit(node.callee)
         if not callee.is_unknown:
