@@ -101,7 +101,6 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from clusterdns.config.directive import DirectiveReader
-from clusterdns.dns import names
 from clusterdns.dns.masterfile import parse_record
 from clusterdns.dns.types import AAAA, CNAME, FLAG_TC, SERVFAIL, A
 from clusterdns.dns.wire import Record
