@@ -13,6 +13,8 @@ import dns.message
 NAMESPACES = 10
 PORT = 80
 TTL_SECONDS = 30
+ONCE = 100_000
+"""Names that are asked for so seldom that no server has the reply at hand."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,7 @@ def all_queries(cluster: tuple[Service, ...]) -> dict[str, Queries]:
         "a": Queries("known names, A", _encode(plain, "A"), 0, True),
         "headless": Queries("headless names, A", _encode(headless, "A"), 0, True),
         "nxdomain": Queries("search list, NXDOMAIN", _encode(search_list, "A"), 3, False),
+        "once": Queries("names asked for once, NXDOMAIN", _encode_once(ONCE), 3, False),
         "nodata": Queries("known names, AAAA, no data", _encode(plain, "AAAA"), 0, False),
         "srv": Queries("ports, SRV", _encode(ports, "SRV"), 0, True),
         "edns": Queries("known names, A, with EDNS", _encode(plain, "A", edns_bytes=1232), 0, True),
@@ -146,3 +149,10 @@ def _encode(names: list[str], record_type: str, edns_bytes: int | None = None) -
     if edns_bytes is None:
         return tuple(dns.message.make_query(name, record_type).to_wire() for name in names)
     return tuple(dns.message.make_query(name, record_type, payload=edns_bytes).to_wire() for name in names)
+
+
+def _encode_once(count: int) -> tuple[bytes, ...]:
+    """Queries for external names with the first search domain, no two alike, made from one by replacing digits."""
+    digits = b"0" * 8
+    message = dns.message.make_query(f"host-{digits.decode()}.example.org.namespace-1.svc.cluster.local", "A").to_wire()
+    return tuple(message.replace(digits, b"%08d" % number, 1) for number in range(count))

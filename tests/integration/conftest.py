@@ -15,23 +15,26 @@ from pathlib import Path
 
 import dns.message
 import dns.query
+import dns.rcode
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 START_SECONDS = 20.0
 STOP_SECONDS = 10.0
+DEMO_NAME = "kubernetes.default.svc.cluster.local"
 
 
 @dataclass
 class RunningServer:
     """A process that has answered its first query.
 
-    port: of 127.0.0.1, UDP and TCP; first_answer_seconds: from the start of the process to its first reply;
-    output_file: what it printed.
+    port: of 127.0.0.1, UDP and TCP; first_rcode: of its first reply; first_answer_seconds: from the start of the
+    process to that reply; output_file: what it printed.
     """
 
     process: subprocess.Popen[bytes]
     port: int
+    first_rcode: int
     first_answer_seconds: float
     output_file: Path
 
@@ -82,8 +85,8 @@ def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServ
                 stderr=subprocess.STDOUT,
             )
         processes.append(process)
-        wait_for_an_answer(process, port, first_name, output_file)
-        return RunningServer(process, port, time.monotonic() - began, output_file)
+        first_rcode = wait_for_an_answer(process, port, first_name, output_file)
+        return RunningServer(process, port, first_rcode, time.monotonic() - began, output_file)
 
     yield start
     for process in processes:
@@ -96,8 +99,8 @@ def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServ
             process.wait()
 
 
-def wait_for_an_answer(process: subprocess.Popen[bytes], port: int, name: str, output_file: Path) -> None:
-    """Ask over UDP every 10 ms until a reply comes; fails the test if the process ends or 20 s pass."""
+def wait_for_an_answer(process: subprocess.Popen[bytes], port: int, name: str, output_file: Path) -> int:
+    """Ask over UDP every 10 ms until a reply comes; its rcode. Fails the test if the process ends or 20 s pass."""
     query = dns.message.make_query(name, "SOA").to_wire()
     end = time.monotonic() + START_SECONDS
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
@@ -106,13 +109,13 @@ def wait_for_an_answer(process: subprocess.Popen[bytes], port: int, name: str, o
         while time.monotonic() < end and process.poll() is None:
             try:
                 client.send(query)
-                client.recv(4096)
+                reply = client.recv(4096)
             except TimeoutError:
                 continue
             except ConnectionRefusedError:
                 time.sleep(0.01)
                 continue
-            return
+            return reply[3] & 15
     pytest.fail(f"the server does not answer (exit code {process.poll()}):\n{output_file.read_text()}")
 
 
@@ -143,5 +146,7 @@ def demo(start_server: StartServer, tmp_path_factory: pytest.TempPathFactory) ->
         assert count == 1
     corefile = tmp_path_factory.mktemp("demo") / "Corefile"
     corefile.write_text(text)
-    server = start_server(*make_run_arguments(corefile), first_name="cluster.local")
+    server = start_server(*make_run_arguments(corefile), first_name=DEMO_NAME)
+    while server.ask(DEMO_NAME, "A").rcode() == dns.rcode.SERVFAIL:
+        time.sleep(0.01)
     return Demo(server, health_port, ready_port, metrics_port)
