@@ -202,20 +202,20 @@ class _Events:
             if depth == 0:
                 return
 
-    def locate(self, steps: list[str]) -> int:
-        """The line, from 0, of the key or element that the steps lead to."""
+    def locate(self, steps: list[str], key_line: int | None = None) -> int:
+        """The line, from 0, of the key or element that the steps lead to. ``key_line`` is that of the value's key."""
         start = self.take()
-        line: int = start.start_mark.line
+        line: int = start.start_mark.line if key_line is None else key_line
         index = 0
         while isinstance(start, (self.mapping, self.sequence)) and steps and not self.at(*self.ends):
+            below_line = None
             name = str(index)
             if isinstance(start, self.mapping):
                 key = self.take()
+                below_line = key.start_mark.line
                 name = key.value if isinstance(key, self.scalar) else ""
-                if name == steps[0] and len(steps) == 1:
-                    return int(key.start_mark.line)
             if name == steps[0]:
-                return self.locate(steps[1:])
+                return self.locate(steps[1:], below_line)
             self.skip()
             index += 1
         return line
