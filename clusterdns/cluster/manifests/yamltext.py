@@ -93,7 +93,8 @@ def _events(data: bytes) -> Iterator[_Events]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         reason = ", ".join(filter(None, (error.context, error.problem))) or "not YAML"
-        raise ManifestError(reason, file="", line=mark.line + 1 if mark else 1) from None
+        last_line = max(data.count(b"\n") + (not data.endswith(b"\n")), 1)  # the mark can be after the end
+        raise ManifestError(reason, file="", line=min(mark.line + 1, last_line) if mark else 1) from None
     except yaml.YAMLError as error:
         raise ManifestError(" ".join(str(error).split()), file="", line=1) from None
     except RecursionError:
