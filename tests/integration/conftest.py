@@ -67,13 +67,16 @@ def free_port() -> int:
 
 @pytest.fixture(scope="session")
 def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServer]:
-    """Starts ``python -m clusterdns`` with arguments, in which ``PORT`` stands for a free port, and waits for its first
-    answer. All that were started are stopped at the end of the session.
+    """Starts ``python -m clusterdns`` and waits for its first answer. ``PORT`` stands for a free port, in the arguments
+    and in the Corefile that they name. All that were started are stopped at the end of the session.
     """
     processes: list[subprocess.Popen[bytes]] = []
 
     def start(*arguments: str, first_name: str = ".") -> RunningServer:
         port = free_port()
+        for path in map(Path, arguments):
+            if path.is_file() and "PORT" in (text := path.read_text()):
+                path.write_text(text.replace("PORT", str(port)))
         output_file = tmp_path_factory.mktemp("server") / "output"
         with output_file.open("wb") as output:
             began = time.monotonic()
