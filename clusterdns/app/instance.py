@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping
 
@@ -10,11 +11,16 @@ from clusterdns.app.block import BlockSetup, ListenAddress, server_label
 from clusterdns.config.plan import BlockPlan, Plan
 from clusterdns.dns import names
 from clusterdns.plugins import table
-from clusterdns.serving.capabilities import Services
+from clusterdns.serving.capabilities import Lingering, ReadinessSource, Services
 from clusterdns.serving.chain import Block
 from clusterdns.serving.engine import Engine, FaultCounter
 from clusterdns.serving.plugin import Plugin
 from clusterdns.serving.router import Router
+
+_STOP_SECONDS = 5.0
+"""A plugin that takes longer to stop is left behind."""
+
+_READY_POLL_SECONDS = 0.01
 
 log = logging.getLogger("clusterdns.instance")
 
@@ -85,6 +91,20 @@ class Instance:
             self._started.append(plugin)
             await plugin.start()
 
+    async def linger(self) -> None:
+        """Wait for the plugins that put off the end."""
+        await asyncio.gather(*(plugin.linger() for plugin in self._started if isinstance(plugin, Lingering)))
+
+    async def wait_ready(self, seconds: float) -> bool:
+        """Wait until the plugins that need time to start are ready, at most ``seconds``; False if some are not."""
+        waiting = [plugin for plugin in self.plugins if isinstance(plugin, ReadinessSource)]
+        end = asyncio.get_running_loop().time() + seconds
+        while not all(plugin.ready() for plugin in waiting):
+            if asyncio.get_running_loop().time() > end:
+                return False
+            await asyncio.sleep(_READY_POLL_SECONDS)
+        return True
+
     async def stop(self, final: bool) -> bool:
         """Stop what was started, last first; False if a plugin could not be stopped properly."""
         if self._end_collecting is not None:
@@ -94,7 +114,8 @@ class Instance:
         while self._started:
             plugin = self._started.pop()
             try:
-                await plugin.stop(final)
+                async with asyncio.timeout(_STOP_SECONDS):
+                    await plugin.stop(final)
             except Exception as error:
                 good = False
                 log.error("stopping %s: %s", plugin.name, error, exc_info=error)

@@ -17,6 +17,9 @@ from clusterdns.transports.interfaces import local_addresses
 if TYPE_CHECKING:
     from clusterdns.app.server import Server
 
+_CANCEL_SECONDS = 2.0
+"""A task that goes on after it was cancelled is left behind after this time."""
+
 log = logging.getLogger("clusterdns.process")
 
 
@@ -37,7 +40,7 @@ class BackgroundTask:
         if asyncio.current_task() is self._task:
             return  # a task that causes a reload releases itself
         self._task.cancel()
-        await asyncio.wait([self._task])
+        await asyncio.wait([self._task], timeout=_CANCEL_SECONDS)
 
 
 class Process:

@@ -31,6 +31,12 @@ EXIT_HOOK_FAILED = 4
 
 _REFRESH_SECONDS = 1.0
 
+_START_SECONDS = 1.0
+"""The first queries wait so long in their sockets for a cluster to be read, rather than be told SERVFAIL."""
+
+_READY_SECONDS = 5.0
+"""On a reload the old instance answers for so long while the new one reads its cluster (CoreDNS's start-up timeout)."""
+
 log = logging.getLogger("clusterdns.server")
 
 
@@ -96,6 +102,7 @@ class Server:
         instance = self._build(plan, ports)
         self._instance = instance
         await instance.start_answering()
+        await instance.wait_ready(_START_SECONDS)
         await self._listeners.serve(instance.engines)
         if self._announce is not None:
             self._announce(plan, ports)
@@ -151,6 +158,10 @@ class Server:
             new = self._build(plan, ports)
             try:
                 await new.start_answering()
+                if not await new.wait_ready(_READY_SECONDS):
+                    log.warning(
+                        "the new configuration is not ready after %g s and takes over all the same", _READY_SECONDS
+                    )
                 await new.start_rest()
             except BaseException:
                 await new.stop(False)
@@ -214,8 +225,10 @@ class Server:
     async def _stop(self, *, drain: bool) -> None:
         code = EXIT_OK
         async with self._reloading:
-            if self._instance is not None and not await self._instance.stop(True):
-                code = EXIT_HOOK_FAILED
+            if self._instance is not None:
+                await self._instance.linger()
+                if not await self._instance.stop(True):
+                    code = EXIT_HOOK_FAILED
             try:
                 await self._listeners.close() if drain else await self._listeners.close(0)
             except Exception as error:

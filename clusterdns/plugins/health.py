@@ -120,12 +120,15 @@ class Health(Plugin):
         self._endpoint = await self.services.http.acquire(str(self._options.address), PATH, _answer)
         self._probe = self.services.spawn("health: self-probe", self._ask_forever(self._endpoint.url))
 
-    async def stop(self, final: bool) -> None:
-        """Wait, if the process ends, then close the endpoint."""
+    async def linger(self) -> None:
+        """Wait for ``lameduck``, so that those who still ask this server get their answers."""
         lameduck_seconds = self._options.lameduck_seconds
-        if final and self._endpoint is not None and lameduck_seconds > 0:
+        if lameduck_seconds > 0:
             self.log.info("Going into lameduck mode for %s", format_duration(lameduck_seconds))
             await asyncio.sleep(lameduck_seconds)
+
+    async def stop(self, final: bool) -> None:
+        """Close the endpoint."""
         if self._probe is not None:
             await self._probe.release()
         if self._endpoint is not None:

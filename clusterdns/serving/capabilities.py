@@ -155,6 +155,14 @@ class ReadinessSource(Protocol):
 
 
 @runtime_checkable
+class Lingering(Protocol):
+    """A plugin that puts off the end of the process (``health`` with ``lameduck``)."""
+
+    async def linger(self) -> None:
+        """Called before anything is stopped, when the process is to end; all goes on until it returns."""
+
+
+@runtime_checkable
 class Observer(Protocol):
     """A plugin that looks at each query of its block after the reply is made (``log``, ``errors``, ``prometheus``)."""
 

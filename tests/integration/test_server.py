@@ -225,21 +225,17 @@ def test_a_broken_change_keeps_what_runs(start_server, cluster, tmp_path):
 
 
 def test_a_reload_may_move_to_another_port(start_server, cluster):
-    from_port = start_server("-conf", str(cluster()))
+    server = start_server("-conf", str(cluster()))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     cluster(port=port, generation=6)
-    from_port.process.send_signal(signal.SIGUSR1)
-    from_port.port = port
-
-    def moved():
-        try:
-            return generation(from_port) == "6"
-        except OSError:
-            return False
-
-    wait_until(moved)
+    server.process.send_signal(signal.SIGUSR1)
+    wait_until(lambda: "Reloading complete" in server.output())
+    with pytest.raises(OSError), socket.create_connection(("127.0.0.1", server.port), 1):
+        pass
+    server.port = port
+    assert generation(server) == "6"
 
 
 def test_answers_follow_an_edited_manifest(start_server, cluster, tmp_path):

@@ -34,8 +34,7 @@ def test_a_plugin_that_did_not_start_stops_at_once():
     finished(make("health {\nlameduck 1h\n}").stop(True))
 
 
-@pytest.mark.parametrize(("final", "slept"), [(True, [5]), (False, [])])
-def test_only_the_end_of_the_process_waits_while_health_answers(lines, monkeypatch, final, slept):
+def test_the_end_of_the_process_waits_while_health_answers(lines, monkeypatch):
     plugin = make("health {\nlameduck 5s\n}")
     finished(plugin.start())
     seen = []
@@ -45,9 +44,9 @@ def test_only_the_end_of_the_process_waits_while_health_answers(lines, monkeypat
         seen.append(seconds)
 
     monkeypatch.setattr(asyncio, "sleep", sleep)
-    finished(plugin.stop(final))
-    assert seen == slept
-    assert lines() == [("INFO", "Going into lameduck mode for 5s")] * len(slept)
+    finished(plugin.linger())
+    assert seen == [5]
+    assert lines() == [("INFO", "Going into lameduck mode for 5s")]
 
 
 def test_metrics_start_at_zero_and_a_failed_probe_counts(lines):
