@@ -3,9 +3,9 @@
 
 ## Description
 
-Most clients connect to the first address of a reply. *loadbalance* shuffles the A and AAAA records, and the MX records,
-of each section; CNAME records come first, then the others in their order, then the shuffled ones. The order of SRV
-records stays. Only replies with rcode NOERROR are changed.
+Most clients connect to the first address of a reply. By default *loadbalance* shuffles the A and AAAA records, and the
+MX records, of each section; CNAME records come first, then the others in their order, then the shuffled ones. The order
+of SRV records stays. Only replies with rcode NOERROR are changed.
 
 ## Syntax
 
@@ -15,9 +15,22 @@ loadbalance [round_robin] {
 }
 ~~~
 
-* `round_robin` is the only policy there is, and the default.
+* `round_robin` is the default policy: every address comes first equally often.
 * `prefer` puts the addresses in the networks **CIDR** before all others; among themselves both stay shuffled. It may be
   repeated.
+
+~~~ txt
+loadbalance weighted FILE {
+    reload DURATION
+}
+~~~
+
+* `weighted` puts one address first, chosen by weights, and leaves the others in their order. It looks at queries for A,
+  AAAA and SRV records, and at their answer and additional sections.
+* **FILE** has the weights. A relative path starts at *root*. It has one line with a domain name, then one for each
+  address: `IP WEIGHT`, the weight being 1 to 255. An address that isn't listed has weight 1. Lines that begin with `#`
+  are comments. A file that isn't there is read when it is.
+* `reload` is the time between two looks at the file, by default 30s; 0s reads it only once.
 
 ## Examples
 
@@ -38,37 +51,71 @@ Addresses of the own site first:
     whoami
 }
 ~~~
+
+One of three addresses gets half of the clients:
+
+~~~ corefile
+example.org {
+    loadbalance weighted /etc/coredns/weights {
+        reload 10s
+    }
+    whoami
+}
+~~~
+
+~~~ txt
+# /etc/coredns/weights
+www.example.org
+192.0.2.1 2
+192.0.2.2 1
+192.0.2.3 1
+~~~
 """
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network, IPv6Network, ip_network
+import asyncio
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from pathlib import Path
 from random import Random
 from typing import Final, TypeAlias
 
 import msgspec
 
 from clusterdns.config.directive import DirectiveReader, Line, Token
-from clusterdns.dns.types import AAAA, AXFR, CNAME, IXFR, MX, NOERROR, A
+from clusterdns.dns import names
+from clusterdns.dns.types import AAAA, AXFR, CNAME, IXFR, MX, NOERROR, SRV, A
 from clusterdns.dns.wire import Record
-from clusterdns.errors import ConfigError
+from clusterdns.errors import ConfigError, ExpressionError, LifecycleError, WireError
+from clusterdns.expressions.duration import format_duration, parse_duration
 from clusterdns.fastpath.answer import CompiledAnswer
-from clusterdns.serving.capabilities import Setup
+from clusterdns.serving.capabilities import Lease, Setup
 from clusterdns.serving.plugin import Plugin, Result, after
 from clusterdns.serving.query import Query
 from clusterdns.serving.reply import Reply, Sections
 
 Network: TypeAlias = IPv4Network | IPv6Network
 
+Weights: TypeAlias = dict[bytes, dict[bytes, int]]
+"""By lower-case domain name and address in network order."""
+
 _ADDRESSES: Final = (A, AAAA)
 _FIXED_BYTES: Final = 12
 """Octets of a compiled address record before its address: pointer, type, class, TTL, length."""
 
 
+class WeightFile(msgspec.Struct, frozen=True):
+    """``path`` as written; ``reload_seconds`` is 0 for never."""
+
+    path: str
+    reload_seconds: float = 30.0
+
+
 class Options(msgspec.Struct, frozen=True):
-    """``prefer``: networks whose addresses come first."""
+    """``prefer``: networks whose addresses come first. ``weights``: where they are, None for round_robin."""
 
     prefer: tuple[Network, ...] = ()
+    weights: WeightFile | None = None
 
 
 class Loadbalance(Plugin):
@@ -80,8 +127,9 @@ class Loadbalance(Plugin):
 
     @staticmethod
     def parse(reader: DirectiveReader) -> Options:
-        """A policy and networks."""
+        """A policy and its options; of several lines the last decides the policy, networks add up."""
         prefer: list[Network] = []
+        weights: WeightFile | None = None
 
         def read_prefer(option: Line) -> None:
             option.no_block()
@@ -91,21 +139,97 @@ class Loadbalance(Plugin):
 
         for line in reader.lines:
             with reader.collecting():
-                _check_policy(line)
-                reader.options(line, {"prefer": read_prefer})
-        return Options(tuple(prefer))
+                weights = _parse_policy(line)
+                if weights is None:
+                    reader.options(line, {"prefer": read_prefer})
+                    continue
+                seconds = [weights.reload_seconds]
+
+                def read_reload(option: Line, seconds: list[float] = seconds) -> None:
+                    seconds.append(_parse_reload(option))
+
+                reader.options(line, {"reload": read_reload})
+                weights = WeightFile(weights.path, seconds[-1])
+        return Options(tuple(prefer), weights)
 
     def __init__(self, options: Options, setup: Setup) -> None:
         super().__init__(options, setup)
-        self._prefer = _Preference(options.prefer)
         self._random = Random()
+        self._prefer = _Preference(options.prefer)
+        self._file = options.weights
+        self._weights: Weights = {}
+        self._read = ""
+        self._task: Lease | None = None
+
+    async def start(self) -> None:
+        """Read the weights. Raises LifecycleError if they are wrong."""
+        if self._file is None:
+            return
+        seconds = self._file.reload_seconds
+        try:
+            self.read_weights()
+        except OSError as error:
+            if not seconds:
+                raise LifecycleError(f"plugin/{self.name}: weight file open error: {error}") from None
+            wait = format_duration(seconds)
+            self.log.warning("Failed to open weight file:weight file open error. Will try again in %s", wait)
+        except ValueError as error:
+            raise LifecycleError(f"plugin/{self.name}: {error}") from None
+        if seconds:
+            self._task = self.services.spawn("loadbalance: weights", self._read_forever(seconds))
+
+    async def stop(self, final: bool) -> None:
+        """Look at the file no more."""
+        if self._task is not None:
+            await self._task.release()
+            self._task = None
+
+    async def _read_forever(self, interval_seconds: float) -> None:
+        while True:
+            await asyncio.sleep(interval_seconds)
+            try:
+                self.read_weights()
+            except (OSError, ValueError) as error:
+                self.log.error("%s", error)
+
+    def read_weights(self) -> None:
+        """Take over the weight file if it has changed. Raises OSError or ValueError, and then keeps the old weights."""
+        assert self._file is not None
+        path = self.setup.path(self._file.path)
+        text = Path(path).read_text("utf-8", "replace")
+        if text != self._read:
+            self._weights = parse_weights(text, path)
+            self._read = text
+            self.log.info("Successfully reloaded weight file %s", path)
 
     def handle(self, query: Query) -> Result:
         """The reply of the rest of the chain, in another order."""
         result = self.next(query)
         if query.qtype in (AXFR, IXFR):
             return result
+        if self._file is not None:
+            return after(result, lambda reply: self._put_first(query, reply))
         return after(result, lambda reply: self._reorder(query, reply))
+
+    def _put_first(self, query: Query, reply: Reply) -> Reply:
+        if reply.rcode != NOERROR or query.qtype not in (A, AAAA, SRV):
+            return reply
+        before = reply.records(query)
+        ordered = Sections(self._weigh(before.answer), before.authority, self._weigh(before.additional))
+        if any(map(_has_choice, (before.answer, before.additional))):
+            reply.set_records(ordered)
+            reply.reusable = False  # the next client gets another choice
+        return reply
+
+    def _weigh(self, records: tuple[Record, ...]) -> tuple[Record, ...]:
+        first, others, addresses, mail = _groups(records)
+        if addresses:
+            weights = [self._weights.get(record.name.lower(), {}).get(record.data, 1) for record in addresses]
+            (top,) = self._random.choices(range(len(addresses)), weights)
+            addresses[0], addresses[top] = addresses[top], addresses[0]
+        if self._prefer:
+            addresses.sort(key=lambda record: not self._prefer.has(record.data))
+        return (*first, *others, *addresses, *mail)
 
     def _reorder(self, query: Query, reply: Reply) -> Reply:
         if reply.rcode != NOERROR:
@@ -119,9 +243,7 @@ class Loadbalance(Plugin):
         before = reply.records(query)
         ordered = Sections(self._order(before.answer), self._order(before.authority), self._order(before.additional))
         if ordered != before:
-            reusable = reply.reusable
             reply.set_records(ordered)
-            reply.reusable = reusable
         if any(map(_has_choice, (before.answer, before.authority, before.additional))):
             reply.reusable = False  # else every client would get this one order
         return reply
@@ -129,15 +251,21 @@ class Loadbalance(Plugin):
     def _order(self, records: tuple[Record, ...]) -> tuple[Record, ...]:
         if len(records) < 2:
             return records
-        names = [record for record in records if record.rtype == CNAME]
-        others = [record for record in records if record.rtype not in (CNAME, *_ADDRESSES, MX)]
-        addresses = [record for record in records if record.rtype in _ADDRESSES]
-        mail = [record for record in records if record.rtype == MX]
+        first, others, addresses, mail = _groups(records)
         self._random.shuffle(addresses)
         self._random.shuffle(mail)
         if self._prefer:
             addresses.sort(key=lambda record: not self._prefer.has(record.data))
-        return (*names, *others, *addresses, *mail)
+        return (*first, *others, *addresses, *mail)
+
+
+def _groups(records: tuple[Record, ...]) -> tuple[list[Record], list[Record], list[Record], list[Record]]:
+    """CNAME records, others, addresses and MX records, which is the order of a section."""
+    first = [record for record in records if record.rtype == CNAME]
+    others = [record for record in records if record.rtype not in (CNAME, *_ADDRESSES, MX)]
+    addresses = [record for record in records if record.rtype in _ADDRESSES]
+    mail = [record for record in records if record.rtype == MX]
+    return first, others, addresses, mail
 
 
 def _has_choice(records: tuple[Record, ...]) -> bool:
@@ -175,20 +303,76 @@ class _Preference:
         return b"".join(records) + body[end:]
 
 
-def _check_policy(line: Line) -> None:
+def _parse_policy(line: Line) -> WeightFile | None:
     if not line.args:
-        return
+        return None
     policy = line.args[0]
     if policy.text == "weighted":
         if len(line.args) < 2:
             raise policy.error("missing weight file argument")
-        raise policy.error("policy 'weighted' isn't implemented yet", hint="use round_robin")
+        if len(line.args) > 2:
+            raise line.args[2].error("unexpected argument(s)")
+        return WeightFile(line.words[1])
     if policy.text != "round_robin":
         raise policy.error(
-            f"unknown policy: {policy.text}", label=ConfigError.NO_POSITION, hint="the policy there is: round_robin"
+            f"unknown policy: {policy.text}",
+            label=ConfigError.NO_POSITION,
+            hint="the policies are round_robin and weighted",
         )
     if len(line.args) > 1:
         raise line.args[1].error("unknown property for round_robin")
+    return None
+
+
+def _parse_reload(option: Line) -> float:
+    option.no_block()
+    if not option.args:
+        raise option.name.error("reload duration value is missing")
+    if len(option.args) > 1:
+        raise option.args[1].error("unexpected argument")
+    try:
+        seconds = parse_duration(option.words[0])
+    except ExpressionError:
+        raise option.args[0].error(f"invalid reload duration '{option.words[0]}'") from None
+    if seconds < 0:
+        raise option.args[0].error(f"invalid reload duration '{option.words[0]}'", hint="it can't be negative")
+    return seconds
+
+
+def parse_weights(text: str, path: str) -> Weights:
+    """The weights in a file. Raises ValueError in CoreDNS's words."""
+    domains: Weights = {}
+    weights: dict[bytes, int] | None = None
+    for line in text.splitlines():
+        words = line.split()
+        if not words or words[0].startswith("#"):
+            continue
+        if len(words) == 1:
+            weights = domains.setdefault(_parse_domain(words[0], path), {})
+        elif len(words) > 2:
+            raise ValueError(f'could not parse weight line:"{line.strip()}" in weight file {path}')
+        elif weights is None:
+            raise ValueError(f"missing domain name in weight file {path}")
+        else:
+            try:
+                address = ip_address(words[0])
+            except ValueError:
+                raise ValueError(f'wrong IP address:"{words[0]}" in weight file {path}') from None
+            if not (words[1].isascii() and words[1].isdigit() and len(words[1]) < 10 and 1 <= int(words[1]) <= 255):
+                raise ValueError(f'wrong weight value:"{words[1]}" in weight file {path}')
+            weights.setdefault(address.packed, int(words[1]))
+    return domains
+
+
+def _parse_domain(word: str, path: str) -> bytes:
+    try:
+        ip_address(word)
+    except ValueError:
+        try:
+            return names.from_text(word).lower()
+        except WireError as error:
+            raise ValueError(f"{error} in weight file {path}") from None
+    raise ValueError(f'wrong domain name:"{word}" in weight file {path}. (Maybe a missing weight value?)')
 
 
 def _network(token: Token) -> Network:

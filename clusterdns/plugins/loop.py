@@ -142,11 +142,12 @@ async def ask(query: bytes, host: str, port: int) -> bool:
     answered: asyncio.Future[bool] = loop.create_future()
     try:
         transport, _ = await loop.create_datagram_endpoint(
-            lambda: _Exchange(query, answered), remote_addr=(target, port)
+            lambda: _Exchange(query[:2], answered), remote_addr=(target, port)
         )
     except OSError:
         return False
     try:
+        transport.sendto(query)
         return await asyncio.wait_for(answered, _ANSWER_SECONDS)
     except TimeoutError:
         return False
@@ -155,18 +156,14 @@ async def ask(query: bytes, host: str, port: int) -> bool:
 
 
 class _Exchange(asyncio.DatagramProtocol):
-    """One query and its reply."""
+    """Waits for the reply with a message ID."""
 
-    def __init__(self, query: bytes, answered: asyncio.Future[bool]) -> None:
-        self._query = query
+    def __init__(self, message_id: bytes, answered: asyncio.Future[bool]) -> None:
+        self._message_id = message_id
         self._answered = answered
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        transport.sendto(self._query)
-
     def datagram_received(self, data: bytes, addr: object) -> None:
-        if len(data) >= HEADER_BYTES and data[:2] == self._query[:2] and not self._answered.done():
+        if len(data) >= HEADER_BYTES and data[:2] == self._message_id and not self._answered.done():
             self._answered.set_result(True)
 
     def error_received(self, exc: Exception) -> None:

@@ -73,9 +73,7 @@ def _minimized(query: Query, reply: Reply) -> Reply:
     if (sections.authority or sections.additional) and (
         response_type(query, reply, time.time()) is ResponseType.NOERROR
     ):
-        reusable = reply.reusable
         reply.set_records(Sections(answer=sections.answer))
-        reply.reusable = reusable
     return reply
 
 
