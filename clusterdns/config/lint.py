@@ -158,10 +158,16 @@ def _missing_fallthrough(block: BlockPlan) -> Iterator[ConfigError]:
     directive = block.directive("kubernetes")
     if directive is None:
         return
+    behind = block.directives[block.directives.index(directive) + 1 :]
+
+    def alone(zone: str) -> bool:
+        """True if the block is for this zone and has nothing else that could answer it."""
+        return zone in block.zones and not any(other.in_chain for other in behind)
+
     for line in directive.lines:
         passed = _fallthrough_zones(line) or []
         zones = [zone for zone in _zone_arguments(directive, line) or block.zones if is_reverse(zone)]
-        missing = [zone.rstrip(".") for zone in zones if not _covered(zone, passed)]
+        missing = [zone.rstrip(".") for zone in zones if not _covered(zone, passed) and not alone(zone)]
         if missing:
             shown = missing[0] if len(missing) == 1 else f"{missing[0]} and {len(missing) - 1} more"
             yield _warning(

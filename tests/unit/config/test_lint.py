@@ -42,6 +42,7 @@ def warnings(text: str) -> list[str]:
         ". {\n errors\n health\n kubernetes cluster.local\n whoami\n on\n}\n",
         ". {\n kubernetes cluster.local 10.0.0.0/8 {\n  fallthrough 10.in-addr.arpa\n }\n whoami\n}\n",
         ". {\n kubernetes cluster.local in-addr.arpa ip6.arpa {\n  fallthrough in-addr.arpa ip6.arpa\n }\n}\n",
+        "cluster.local 10.0.0.0/8 {\n errors\n kubernetes\n on\n}\n",
         "cluster.local {\n kubernetes {\n  fallthrough\n }\n whoami\n}\n",
         "cluster.local {\n kubernetes cluster.local {\n  fallthrough a.cluster.local\n }\n whoami\n}\n",
         ". {\n template ANY ANY {\n  match x\n }\n whoami\n}\n",
@@ -129,10 +130,15 @@ def test_zone_that_nobody_asks_for(text: str, expected: str) -> None:
     [
         (". {\n kubernetes cluster.local in-addr.arpa ip6.arpa\n}\n", "in-addr.arpa and 1 more"),
         (". {\n kubernetes cluster.local in-addr.arpa {\n  fallthrough ip6.arpa\n }\n}\n", "in-addr.arpa"),
-        ("cluster.local 10.0.0.0/8 {\n kubernetes\n}\n", "10.in-addr.arpa"),
     ],
 )
 def test_reverse_zone_without_fallthrough(text: str, missing: str) -> None:
     assert warnings(text) == [
         f"Corefile:2:2: no fallthrough for {missing}: addresses that the cluster doesn't know get NXDOMAIN"
     ]
+
+
+def test_reverse_zone_of_the_block_itself_matters_where_something_stands_behind() -> None:
+    found = warnings("cluster.local 10.0.0.0/8 {\n kubernetes\n whoami\n}\n")
+    assert [text.partition(":")[2].partition(" ")[0] for text in found] == ["2:2:", "3:2:"]
+    assert found[0].startswith("Corefile:2:2: no fallthrough for 10.in-addr.arpa")
