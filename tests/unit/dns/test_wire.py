@@ -4,7 +4,7 @@
 import pytest
 
 from clusterdns.dns import names, types
-from clusterdns.dns.wire import Record, Writer, read_name, read_record
+from clusterdns.dns.wire import Record, Writer, read_name, read_record, skip_records
 from clusterdns.errors import WireError
 
 N = names.from_text
@@ -88,3 +88,14 @@ def test_srv_target_is_not_compressed_but_may_be_pointed_at():
 def test_bad_records_raise(message):
     with pytest.raises(WireError):
         read_record(message, 0)
+
+
+@pytest.mark.parametrize("start", [0, 7])
+def test_records_are_skipped_with_whole_and_compressed_names(start):
+    fixed = b"\0\1\0\1\0\0\0\5\0"
+    records = b"\xc0\x0c" + fixed + b"\4\1\2\3\4" + b"\1a\0" + fixed + b"\0" + b"\1a\xc0\x0c" + fixed + b"\1x"
+    message = b"\xff" * start + records
+    assert [skip_records(message, count, start) - start for count in range(4)] == [0, 16, 29, 44]
+    for cut in range(1, 15):
+        with pytest.raises(WireError):
+            skip_records(message[:-cut], 3, start)
