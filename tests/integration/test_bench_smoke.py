@@ -10,6 +10,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import dns.message
+import dns.rcode
+import dns.zone
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -42,3 +45,17 @@ def test_benchmark_measures_every_kind_of_question(tmp_path: Path) -> None:
     }
     assert all(sample["received"] > 100 for sample in samples)
     assert "clusterdns" in result.stdout
+
+
+def test_zone_file_for_other_servers_has_the_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(REPOSITORY / "benchmarks"))
+    import generated_cluster
+
+    cluster = generated_cluster.services(10, 3, 3)
+    generated_cluster.write_zone_file(cluster, tmp_path / "zone")
+    zone = dns.zone.from_file(str(tmp_path / "zone"), origin="cluster.local.", relativize=False)
+    for queries in generated_cluster.all_queries(cluster).values():
+        for wire in queries.wire[:100]:
+            question = dns.message.from_wire(wire).question[0]
+            assert (zone.get_node(question.name) is None) == (queries.rcode == dns.rcode.NXDOMAIN)
+            assert (zone.get_rdataset(question.name, question.rdtype) is not None) == queries.answered
