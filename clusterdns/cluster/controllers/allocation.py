@@ -82,9 +82,9 @@ class AddressPool(msgspec.Struct, frozen=True):
         given: dict[Key, str] = {}
         if _FIRST_SERVICE in wanting and 1 not in taken:
             wanting.remove(_FIRST_SERVICE)
-            given[_FIRST_SERVICE] = str(self.address(self.first + 1))
-        places = _place(wanting, self.bands, taken)
-        given.update((key, str(self.address(self.first + place))) for key, place in places.items())
+            given[_FIRST_SERVICE] = _text(self.family, self.first + 1)
+        for key, place in _place(wanting, self.bands, taken).items():
+            given[key] = _text(self.family, self.first + place)
         return given
 
 
@@ -99,18 +99,25 @@ def allocate_node_ports(keys: Iterable[NodePortKey], written: Iterable[int]) -> 
 
 def _place(keys: Iterable[K], bands: tuple[range, ...], taken: set[int]) -> dict[K, int]:
     """The first free place for each key in turn, from the key's own start in the first band; adds to ``taken``."""
-    capacity = sum(map(len, bands)) + len(taken.difference(*bands))
+    outside = sum(not any(place in band for band in bands) for place in taken)
+    capacity = outside + sum(band.stop - band.start for band in bands)  # len() is limited to 63 bits
     places: dict[K, int] = {}
     for key in keys:
         if len(taken) >= capacity:
             break
-        start = _hash(key) % len(bands[0])
-        for place in chain(bands[0][start:], bands[0][:start], *bands[1:]):
-            if place not in taken:
-                taken.add(place)
-                places[key] = place
-                break
+        start = _hash(key) % (bands[0].stop - bands[0].start)
+        place = bands[0][start]
+        if place in taken:
+            order = chain(bands[0][start:], bands[0][:start], *bands[1:])
+            place = next(place for place in order if place not in taken)
+        taken.add(place)
+        places[key] = place
     return places
+
+
+@lru_cache(1 << 15)
+def _text(family: str, number: int) -> str:
+    return str(ipaddress.IPv4Address(number) if family == "IPv4" else ipaddress.IPv6Address(number))
 
 
 @lru_cache(1 << 15)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import msgspec
 
@@ -14,6 +14,8 @@ from clusterdns.cluster.controllers.endpoints import service_families
 from clusterdns.cluster.declared import DeclaredService
 from clusterdns.cluster.objects import Key
 from clusterdns.cluster.validation import address_family
+
+K = TypeVar("K")
 
 Faults: TypeAlias = dict[Key, list[str]]
 
@@ -65,17 +67,20 @@ class Given(msgspec.Struct, frozen=True):
 
     def changed_services(self, before: Given) -> set[Key]:
         """The Services that have got something else than before."""
-        changed = {key for key, _ in self.addresses.items() ^ before.addresses.items()}
-        changed.update(
-            (namespace, name) for (namespace, name, _), _ in self.node_ports.items() ^ before.node_ports.items()
-        )
+        changed = _differing(self.addresses, before.addresses)
+        changed.update(key[:2] for key in _differing(self.node_ports, before.node_ports))
         return changed
+
+
+def _differing(one: Mapping[K, object], other: Mapping[K, object]) -> set[K]:
+    """The keys that only one of them has, or that have other values in the other."""
+    return {key for key, value in one.items() if other.get(key) != value} | (other.keys() - one.keys())
 
 
 def give(needs: Mapping[Key, Needs], networks: Iterable[Network]) -> Given:
     """Serve the needs of all Services from the service CIDRs and the node port range."""
     faults: Faults = defaultdict(list)
-    addresses: dict[Key, dict[str, str]] = defaultdict(dict)
+    addresses: dict[Key, tuple[str, ...]] = {}
     written = _written_addresses(needs, faults)
     pools = {pool.family: pool for pool in map(AddressPool.of, networks)}
     wanting: dict[str, list[Key]] = defaultdict(list)
@@ -88,15 +93,17 @@ def give(needs: Mapping[Key, Needs], networks: Iterable[Network]) -> Given:
         why = f"the {family} service CIDR is full" if pool else f"there is no {family} service CIDR"
         for key in keys:
             if key in given:
-                addresses[key][family] = given[key]
+                addresses[key] = _in_order((*addresses.get(key, ()), given[key]), needs[key].families)
             else:
                 faults[key].append(f"it gets no {family} address: {why}")
     node_ports = _node_ports(needs, faults)
-    ordered = {
-        key: tuple(found[family] for family in needs[key].families if family in found)
-        for key, found in addresses.items()
-    }
-    return Given(ordered, node_ports, dict(faults))
+    return Given(addresses, node_ports, dict(faults))
+
+
+def _in_order(addresses: tuple[str, ...], families: tuple[str, ...]) -> tuple[str, ...]:
+    if len(addresses) == 1:
+        return addresses
+    return tuple(sorted(addresses, key=lambda address: families.index(address_family(address))))
 
 
 def _written_addresses(needs: Mapping[Key, Needs], faults: Faults) -> dict[str, list[str]]:

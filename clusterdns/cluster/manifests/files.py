@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -36,13 +36,17 @@ class Stamp(msgspec.Struct, frozen=True):
 
 
 class Scan(msgspec.Struct):
-    """What a directory holds: the stamps of manifest files by path; the real paths of those that have another one, by
-    way of symbolic links; and the real paths of all directories that names or contents can change in.
+    """What a directory holds.
+
+    files: the stamps of manifest files by path. real_paths: of those that have another one. targets: the real paths of
+    those that are links. directories: all in which names or contents can change, by real path, each with the path that
+    led there; that is empty where only the target of a link is in it.
     """
 
     files: dict[str, Stamp]
     real_paths: dict[str, str]
-    directories: set[str]
+    targets: set[str]
+    directories: dict[str, str]
 
 
 def is_manifest(name: str) -> bool:
@@ -54,24 +58,50 @@ def scan(directory: str) -> Scan:
     """Find the manifest files in a directory and those below it that aren't hidden. Links are followed, each directory
     once. Raises OSError where the directory itself can't be read; what goes away meanwhile is left out.
     """
-    found = Scan({}, {}, set())
-    seen: set[tuple[int, int]] = set()
+    found = Scan({}, {}, set(), {})
     waiting = [directory]
     while waiting:
         path = waiting.pop()
+        real = os.path.realpath(path)
+        if found.directories.get(real):
+            continue
         try:
-            status = os.stat(path)
-            if (status.st_dev, status.st_ino) in seen:
-                continue
-            seen.add((status.st_dev, status.st_ino))
-            real = os.path.realpath(path)
             with os.scandir(path) as entries:
-                found.directories.add(real)
+                found.directories[real] = path
                 waiting.extend(_scan_entries(entries, "" if real == path else real, found))
         except OSError:
             if path == directory:
                 raise
     return found
+
+
+def rescan(last: Scan, real_paths: Iterable[str], paths: Iterable[str]) -> bool:
+    """Bring a scan up to date after something happened at these paths, without looking at the rest.
+
+    Returns False where only a new scan can tell: after a change of directories, of links or of what they lead to.
+    """
+    changed = set(paths)
+    for real in real_paths:
+        parent, name = os.path.split(real)
+        directory = last.directories.get(parent)
+        if not directory or real in last.directories or real in last.targets:
+            return False
+        changed.add(os.path.join(directory, name))
+    for path in changed:
+        try:
+            status = os.lstat(path)
+        except OSError:
+            last.files.pop(path, None)
+            continue
+        if not stat.S_ISREG(status.st_mode):
+            return False
+        directory, name = os.path.split(path)
+        if is_manifest(name):
+            last.files[path] = Stamp.of(status)
+            real = os.path.join(os.path.realpath(directory), name)
+            if real != path:
+                last.real_paths[path] = real
+    return True
 
 
 def _scan_entries(entries: Iterator[os.DirEntry[str]], real: str, found: Scan) -> Iterator[str]:
@@ -88,8 +118,10 @@ def _scan_entries(entries: Iterator[os.DirEntry[str]], real: str, found: Scan) -
         elif stat.S_ISREG(status.st_mode) and is_manifest(entry.name):
             found.files[entry.path] = Stamp.of(status)
             if entry.is_symlink():
-                found.real_paths[entry.path] = target = os.path.realpath(entry.path)
-                found.directories.add(os.path.dirname(target))
+                target = os.path.realpath(entry.path)
+                found.real_paths[entry.path] = target
+                found.targets.add(target)
+                found.directories.setdefault(os.path.dirname(target), "")
             elif real:
                 found.real_paths[entry.path] = os.path.join(real, entry.name)
 

@@ -72,6 +72,11 @@ class Settling:
                 due[path] = None
         return dict(sorted(due.items()))
 
+    @property
+    def waiting(self) -> frozenset[str]:
+        """The paths of the changes that are waited with."""
+        return frozenset(self._pending)
+
     def wait_seconds(self, now_seconds: float) -> float | None:
         """How long until a waiting change is due, None where none waits."""
         if not self._pending:

@@ -19,8 +19,8 @@ from contextlib import suppress
 from clusterdns.cluster.changes import Apply, Delete, Event
 from clusterdns.cluster.controllers.allocation import DEFAULT_SERVICE_CIDR, parse_service_cidr
 from clusterdns.cluster.controllers.plane import ControlPlane
-from clusterdns.cluster.manifests.files import Scan, Stamp, scan
-from clusterdns.cluster.manifests.inotify import Inotify
+from clusterdns.cluster.manifests.files import Scan, Stamp, rescan, scan
+from clusterdns.cluster.manifests.inotify import Hint, Inotify
 from clusterdns.cluster.manifests.reading import ManifestReader
 from clusterdns.cluster.objects import KINDS, Kind
 from clusterdns.cluster.selectors import Selector
@@ -79,7 +79,8 @@ class ManifestSource:
         self._synced: frozenset[Kind] = frozenset()
         self._problems: tuple[ManifestError, ...] = ()
         self._ignored: dict[str, int] = {}
-        self._files = 0
+        self._last_scan: Scan | None = None
+        self._scanned_seconds = 0.0
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -164,6 +165,7 @@ class ManifestSource:
     async def _watch(self, sink: Sink) -> None:
         loop = asyncio.get_running_loop()
         wake = asyncio.Event()
+        self._last_scan = None
         notifier = self._open_notifier()
         if notifier is not None:
             loop.add_reader(notifier.descriptor, wake.set)
@@ -195,33 +197,46 @@ class ManifestSource:
         settling = self._reader.settling
         hints = notifier.read() if notifier is not None else []
         try:
-            found = await self._scan()
-            while notifier is not None and notifier.watch(found.directories):
-                found = await self._scan()  # for what happened in new directories before they were watched
+            found = await self._look(notifier, hints, now_seconds)
         except OSError as error:
+            self._last_scan = None
             self._take_stock(ManifestError(error.strerror or str(error), file=self.directory))
             return _MISSING_SECONDS
         if notifier is not None:
-            hints += notifier.read()  # of writers that came while the scan ran
+            hints += notifier.read()  # of writers that came meanwhile
         due = settling.due(found, hints, now_seconds)
         if due:
             events = await self._refresh(due)
             if events:
                 sink(events, now_seconds)
-        self._take_stock()
+            self._take_stock()
+        elif self._problems:
+            self._take_stock()  # the directory may be back
         ended_seconds = time.monotonic()
         step_seconds = ended_seconds - now_seconds
         longest_seconds = _RESCAN_SECONDS if notifier is not None else max(_POLL_SECONDS, _POLL_SHARE * step_seconds)
         quiet_seconds = settling.wait_seconds(ended_seconds)
         return longest_seconds if quiet_seconds is None else min(longest_seconds, quiet_seconds)
 
-    async def _scan(self) -> Scan:
-        if self._files <= _INLINE_FILES:
-            found = scan(self.directory)
-        else:
-            found = await asyncio.get_running_loop().run_in_executor(None, scan, self.directory)
-        self._files = len(found.files)
+    async def _look(self, notifier: Inotify | None, hints: list[Hint], now_seconds: float) -> Scan:
+        """The state of the files. Between full scans, which come every two seconds, only what the hints are about, and
+        what waits, is looked at. Raises OSError where the directory is gone.
+        """
+        last = self._last_scan
+        recent = notifier is not None and now_seconds - self._scanned_seconds < _RESCAN_SECONDS
+        if recent and last is not None and rescan(last, (hint.path for hint in hints), self._reader.settling.waiting):
+            return last
+        found = await self._scan()
+        while notifier is not None and notifier.watch(found.directories):
+            found = await self._scan()  # for what happened in new directories before they were watched
+        self._last_scan = found
+        self._scanned_seconds = now_seconds
         return found
+
+    async def _scan(self) -> Scan:
+        if self._last_scan is not None and len(self._last_scan.files) <= _INLINE_FILES:
+            return scan(self.directory)
+        return await asyncio.get_running_loop().run_in_executor(None, scan, self.directory)
 
     async def _refresh(self, due: dict[str, Stamp | None]) -> list[Apply | Delete]:
         if sum(stamp.size_bytes for stamp in due.values() if stamp is not None) <= _INLINE_BYTES:

@@ -67,6 +67,11 @@ def test_the_first_address_is_for_the_kubernetes_service_unless_it_is_written_el
     assert pool("10.0.0.0/24").allocate([key], ("10.0.0.1",))[key] != "10.0.0.1"
 
 
+def test_a_huge_range_is_no_more_work_than_a_small_one():
+    given = pool("fd00::/48").allocate([("dev", f"s{number}") for number in range(100)], ("fd00::9",))
+    assert len(set(given.values())) == 100
+
+
 def test_node_ports_never_change_between_releases():
     given = allocate_node_ports([("dev", "dns", 53), ("dev", "web", 80), ("dev", "web", 443)], (30002,))
     assert given == {("dev", "dns", 53): 30190, ("dev", "web", 80): 30970, ("dev", "web", 443): 31667}

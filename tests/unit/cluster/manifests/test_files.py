@@ -6,7 +6,7 @@ import os
 import pytest
 
 from clusterdns.cluster.manifests import files
-from clusterdns.cluster.manifests.files import is_manifest, read_file, scan
+from clusterdns.cluster.manifests.files import is_manifest, read_file, rescan, scan
 from clusterdns.errors import ManifestError
 
 
@@ -52,6 +52,39 @@ def test_a_scan_finds_files_at_any_depth_through_links_and_each_directory_once(t
     }
     assert found.real_paths[str(tmp_path / "linked.yaml")] == os.path.realpath(tmp_path / ".hidden" / "e.yaml")
     assert os.path.realpath(tmp_path / ".hidden") in found.directories
+
+
+def test_a_rescan_of_what_changed_is_as_good_as_a_scan(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m" / "below").mkdir(parents=True)
+    for path in ("m/a.yaml", "m/b.yaml", "m/below/c.yaml"):
+        (tmp_path / path).write_text("x")
+    for directory in ("m", str(tmp_path / "m")):
+        last = scan(directory)
+        (tmp_path / "m" / "a.yaml").write_text("xyz")
+        (tmp_path / "m" / "below" / "c.yaml").unlink()
+        (tmp_path / "m" / "below" / "d.yaml").write_text("new")
+        (tmp_path / "m" / "e.txt").write_text("other")
+        real = os.path.realpath(tmp_path / "m")
+        changed = [f"{real}/{name}" for name in ("a.yaml", "below/c.yaml", "below/d.yaml", "e.txt", ".a.swp")]
+        assert rescan(last, changed, [os.path.join(directory, "b.yaml")])
+        assert last.files == scan(directory).files
+        assert {last.real_paths.get(path, path) for path in last.files} == {
+            f"{real}/{name}" for name in ("a.yaml", "b.yaml", "below/d.yaml")
+        }
+        (tmp_path / "m" / "below" / "d.yaml").rename(tmp_path / "m" / "below" / "c.yaml")
+
+
+def test_directories_and_links_need_a_whole_scan(tmp_path):
+    real = os.path.realpath(tmp_path)
+    (tmp_path / "below").mkdir()
+    (tmp_path / ".data").mkdir()
+    (tmp_path / ".data" / "a.yaml").write_text("x")
+    (tmp_path / "link.yaml").symlink_to(".data/a.yaml")
+    last = scan(str(tmp_path))
+    (tmp_path / "new").mkdir()
+    for name in ("new", "below", "link.yaml", ".data/a.yaml", ".data/b", "elsewhere/x.yaml"):
+        assert not rescan(last, [f"{real}/{name}"], []), name
 
 
 def test_a_directory_that_is_not_there_cannot_be_scanned(tmp_path):

@@ -15,7 +15,7 @@ def stamp(size_bytes: int, inode: int = 1, modified: int = 0) -> Stamp:
 
 
 def scan(**files: Stamp) -> Scan:
-    return Scan(dict(files), {}, set())
+    return Scan(dict(files), {}, set(), {})
 
 
 class File:
@@ -144,5 +144,5 @@ def test_a_file_that_changed_while_it_was_read_is_waited_for():
 def test_hints_have_real_paths():
     settling = Settling()
     settling.taken("link", stamp(100))
-    found = Scan({"link": stamp(100)}, {"link": "f"}, set())
+    found = Scan({"link": stamp(100)}, {"link": "f"}, {"f"}, {})
     assert settling.due(found, [CLOSED], 0) == {"link": stamp(100)}
