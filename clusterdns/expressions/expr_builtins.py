@@ -283,6 +283,7 @@ def _from_pairs(budget: Budget, value: object) -> dict[str, object]:
 def _unique(budget: Budget, value: object) -> list[object]:
     kept: list[object] = []
     for item in items_of(value, "uniq"):
+        budget.step(len(kept))
         if not any(equal(item, known, budget) for known in kept):
             budget.grow(1)
             kept.append(item)

@@ -180,6 +180,7 @@ def contained(needle: object, items: object, budget: Budget) -> bool:
     if items is None:
         return False
     if isinstance(items, (list, tuple)):
+        budget.read(items)
         return any(equal(item, needle, budget) for item in items)
     if isinstance(items, Mapping):
         return map_key(needle) in items

@@ -7,7 +7,7 @@ Values are those of ``values``. Faults of a format are printed into the text as 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from clusterdns.errors import ExpressionError
 from clusterdns.expressions.formatting_verbs import Flags, format_scalar
@@ -84,7 +84,7 @@ class _Printer:
             self._print_struct(value, verb, flags)
         elif isinstance(value, Mapping):
             pairs = sorted(value.items(), key=lambda item: str(item[0]))
-            keys = [self._text_of(key, verb, flags) for key, _ in pairs]
+            keys = (self._text_of(key, verb, flags) for key, _ in pairs)
             self._print_items(keys, [item for _, item in pairs], verb, flags, "map[]")
         elif isinstance(value, (list, tuple)):
             self._print_items(None, value, verb, flags, "[]")
@@ -101,16 +101,16 @@ class _Printer:
         if value.text is not None and verb in "vsxXq":
             self.print(value.text(), verb, flags)
             return
-        names = list(value.fields) if flags.named else None
+        names = iter(value.fields) if flags.named else None
         self._print_items(names, list(value.fields.values()), verb, flags, "{}")
 
     def _text_of(self, value: object, verb: str, flags: Flags) -> str:
-        printer = _Printer(self._limit - self._size)
+        printer = _Printer(self._limit)
         printer.print(value, verb, flags)
         return printer.text()
 
     def _print_items(
-        self, names: Sequence[str] | None, items: Sequence[object], verb: str, flags: Flags, brackets: str
+        self, names: Iterator[str] | None, items: Sequence[object], verb: str, flags: Flags, brackets: str
     ) -> None:
         self._depth += 1
         if self._depth > _MAX_DEPTH:
@@ -120,7 +120,7 @@ class _Printer:
             if number:
                 self.write(" ")
             if names is not None:
-                self.write(names[number] + ":")
+                self.write(next(names) + ":")
             self.print(item, verb, flags)
         self.write(brackets[-1])
         self._depth -= 1
