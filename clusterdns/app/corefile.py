@@ -15,6 +15,7 @@ from clusterdns.config.plan import LazyTable, Plan
 from clusterdns.config.planner import Verdict
 from clusterdns.errors import ConfigError, ConfigErrors
 from clusterdns.plugins import table
+from clusterdns.transports.interfaces import interface_addresses
 
 STDIN = "stdin"
 
@@ -39,7 +40,7 @@ class Corefile:
     def check(self, environment: Mapping[str, str] | None = None) -> Verdict:
         """All that is wrong or odd, and the plan. Raises ConfigErrors where the file can't be read."""
         try:
-            text = Path(self.path).read_text("utf-8", "replace") if self._text is None else self._text
+            text = DiskFiles().read(self.path) if self._text is None else self._text
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             message = f"open {self.path}: {reason}"
@@ -50,6 +51,7 @@ class Corefile:
             environment=os.environ if environment is None else environment,
             default_port=self._default_port,
             files=DiskFiles(),
+            interface_addresses=interface_addresses,
         )
 
     def plan(self) -> Plan:

@@ -19,6 +19,7 @@ from clusterdns.app.corefile import Corefile
 from clusterdns.app.instance import Instance, listen_addresses
 from clusterdns.app.listeners import Listeners
 from clusterdns.app.process import Process
+from clusterdns.config.keys import syntax_warning
 from clusterdns.config.plan import Plan
 from clusterdns.errors import ClusterDNSError, ConfigErrors
 from clusterdns.observability.log import set_debug
@@ -96,8 +97,10 @@ class Server:
 
     async def _start(self) -> None:
         plan = self._corefile.plan()
+        announced = {syntax_warning(key.zone) for block in plan.blocks for key in block.keys}
         for warning in plan.warnings:
-            log.warning("%s", warning)
+            if warning.message not in announced:
+                log.warning("%s", warning.coredns_text())
         ports = self._listeners.open(_addresses(plan))
         instance = self._build(plan, ports)
         self._instance = instance

@@ -28,7 +28,7 @@ def run(words: Sequence[str]) -> int:
     action.add_argument("--check", action="store_true", help="print nothing; exit 1 if the file isn't formatted")
     options = parser.parse_args(words)
     try:
-        text = sys.stdin.read() if options.file == "-" else Path(options.file).read_text("utf-8")
+        text = sys.stdin.read() if options.file == "-" else Path(options.file).read_bytes().decode("utf-8")
         formatted = format_text(text, options.file)
     except (OSError, UnicodeDecodeError) as error:
         sys.stderr.write(f"{options.file}: {getattr(error, 'strerror', None) or error}\n")

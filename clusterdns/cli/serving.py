@@ -10,6 +10,7 @@ import sys
 from clusterdns._version import __version__
 from clusterdns.app.corefile import STDIN, Corefile
 from clusterdns.app.server import EXIT_FAILED, Server
+from clusterdns.config.keys import follows_preferred_syntax, syntax_warning
 from clusterdns.config.plan import Plan
 from clusterdns.errors import ClusterDNSError, ConfigErrors
 from clusterdns.observability.log import configure
@@ -52,13 +53,22 @@ def serve_corefile(
 
 
 def zone_lines(plan: Plan, ports: dict[tuple[str, int], int]) -> list[str]:
-    """One line for each zone and address that is served, in CoreDNS's form: ``cluster.local.:53 on 127.0.0.1``."""
-    return sorted(
-        f"{key.zone}:{ports[address, key.port]}" + (f" on {address}" if address else "")
+    """One line for each zone and address that is served, in CoreDNS's form: ``cluster.local.:53 on 127.0.0.1``.
+
+    A zone that is no host name has a warning in front.
+    """
+    served = sorted(
+        (key.zone, f"{key.zone}:{ports[address, key.port]}" + (f" on {address}" if address else ""))
         for block in plan.blocks
         for key in block.keys
         for address in block.binds or ("",)
     )
+    lines = []
+    for zone, line in served:
+        if not follows_preferred_syntax(zone):
+            lines.append(f"Warning: {syntax_warning(zone)}")
+        lines.append(line)
+    return lines
 
 
 def _run(server: Server) -> int:

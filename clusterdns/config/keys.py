@@ -133,6 +133,11 @@ def follows_preferred_syntax(zone: str) -> bool:
     return zone == "." or is_reverse(zone) or _PREFERRED_SYNTAX.fullmatch(zone) is not None
 
 
+def syntax_warning(zone: str) -> str:
+    """What there is to say about a zone that doesn't follow it, in CoreDNS's words."""
+    return f'Domain "{zone}" does not follow RFC1035 preferred syntax'
+
+
 def _split_scheme(token: Token) -> tuple[str, str]:
     scheme, separator, rest = token.text.partition("://")
     if not separator:

@@ -12,7 +12,7 @@ import msgspec
 from clusterdns.config.directive import BlockContext, DirectiveReader, Line
 from clusterdns.config.expand import Source, expand
 from clusterdns.config.files import Files
-from clusterdns.config.keys import Key, follows_preferred_syntax, parse_key
+from clusterdns.config.keys import Key, follows_preferred_syntax, parse_key, syntax_warning
 from clusterdns.config.lint import find_oddities
 from clusterdns.config.listeners import find_clashes
 from clusterdns.config.parser import Block
@@ -144,7 +144,7 @@ class _Planner:
                 self.errors.append(error)
         for key in keys:
             if not follows_preferred_syntax(key.zone):
-                message = f'Domain "{key.zone}" does not follow RFC1035 preferred syntax'
+                message = syntax_warning(key.zone)
                 self.warnings.append(key.token.error(message, label=ConfigError.NO_POSITION))
         return tuple(keys)
 
