@@ -27,7 +27,8 @@ from clusterdns.dns import names
 from clusterdns.dns.masterfile import parse_record, record_text
 from clusterdns.dns.types import SOA, parse_type, rcode_text
 from clusterdns.dns.wire import Record
-from clusterdns.plugins.kubernetes import Kubernetes, KubernetesOptions
+from clusterdns.plugins.kubernetes import Kubernetes
+from clusterdns.plugins.kubernetes.options import KubernetesOptions
 from clusterdns.serving.plugin import Result
 from clusterdns.serving.query import Client, Query
 from clusterdns.serving.reply import Reply

@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How the ``kubernetes`` directive is read: options, CoreDNS's error texts, warnings."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+import msgspec
+
+from clusterdns.cluster.selectors import parse_selector
+from clusterdns.config.directive import DirectiveReader, Line, parse_with
+from clusterdns.config.keys import expand_zones, is_reverse, is_within
+from clusterdns.dns import names
+from clusterdns.errors import ConfigError, ExpressionError
+from clusterdns.expressions.numerals import atoi
+from clusterdns.zone.compiler import PodMode, ZoneOptions
+
+_MAX_TTL_SECONDS: Final = 3600
+_POD_MODES: Final[dict[str, PodMode]] = {"disabled": "disabled", "verified": "verified", "insecure": "insecure"}
+_LATER: Final = (
+    "endpoint", "tls", "kubeconfig", "apiserver_qps", "apiserver_burst", "apiserver_max_inflight", "multicluster",
+    "zonal", "startup_timeout",
+)  # fmt: skip
+
+
+class KubernetesOptions(msgspec.Struct, frozen=True):
+    """One ``kubernetes`` directive.
+
+    zone: what the zones hold.
+    manifests: the directory, as written.
+    service_cidr: networks, joined by commas.
+    labels, namespace_labels: selectors, empty for all.
+    fallthrough: zones, in lower-case wire form, for whose names the next plugin is asked.
+    """
+
+    zone: ZoneOptions
+    manifests: str
+    service_cidr: str = "10.96.0.0/12"
+    labels: str = ""
+    namespace_labels: str = ""
+    fallthrough: tuple[bytes, ...] = ()
+
+
+class _OptionReader:
+    """Reads the lines of a directive's block."""
+
+    def __init__(self, reader: DirectiveReader) -> None:
+        self.reader = reader
+        self.line = reader.once()
+        self.zones: list[str] = []
+        self.namespaces: set[str] = set()
+        self.pods: PodMode = "disabled"
+        self.ttl_seconds = 5
+        self.flags: set[str] = set()
+        self.texts = {"service_cidr": "10.96.0.0/12"}
+        self.fallthrough: list[str] = []
+        self.meant_for_later = False
+
+    def read(self) -> KubernetesOptions | None:
+        self._read_zones()
+        handlers: dict[str, Callable[[Line], None]] = {
+            "manifests": self._read_manifests,
+            "service_cidr": self._read_service_cidr,
+            "namespaces": self._read_namespaces,
+            "namespace_labels": partial(self._read_selector, "namespace_label"),
+            "labels": partial(self._read_selector, "label"),
+            "pods": self._read_pods,
+            "endpoint_pod_names": self._read_flag,
+            "noendpoints": self._read_flag,
+            "ttl": self._read_ttl,
+            "ignore": self._read_ignore,
+            "fallthrough": self._read_fallthrough,
+            **dict.fromkeys(_LATER, self._refuse_later),
+        }
+        self.reader.options(self.line, handlers)
+        with self.reader.collecting():
+            self._check_together()
+        if self.reader.errors:
+            return None
+        primary = next(zone for zone in self.zones if not is_reverse(zone))
+        zone = ZoneOptions(
+            zones=tuple(names.from_text(zone) for zone in self.zones),
+            primary=names.from_text(primary),
+            ttl_seconds=self.ttl_seconds,
+            pods=self.pods,
+            endpoint_pod_names="endpoint_pod_names" in self.flags,
+            endpoints="noendpoints" not in self.flags,
+            namespaces=frozenset(self.namespaces) or None,
+            ignore_empty="empty_service" in self.flags,
+        )
+        fallthrough = tuple(names.from_text(zone) for zone in self.fallthrough)
+        return KubernetesOptions(zone=zone, fallthrough=fallthrough, **self.texts)
+
+    def _read_zones(self) -> None:
+        self.zones = self._zones(self.line) if self.line.args else list(self.reader.block.zones)
+        if all(is_reverse(zone) for zone in self.zones):
+            self.reader.report(
+                self.line.name.error(
+                    "non-reverse zone name must be used",
+                    label=ConfigError.NO_POSITION,
+                    hint="add the cluster's zone, such as cluster.local: PTR records lead to names in it",
+                )
+            )
+
+    def _zones(self, line: Line) -> list[str]:
+        for token in line.args:
+            if expand_zones([token.text])[1]:
+                self.reader.warn(token, f"{token.text} is not a zone and is ignored")
+        return expand_zones(line.words)[0]
+
+    def _check_together(self) -> None:
+        end = self.line.closing or self.line.name
+        if self.namespaces and "namespace_labels" in self.texts:
+            raise end.error(
+                "namespaces and namespace_labels cannot both be set",
+                hint="each namespace has the label kubernetes.io/metadata.name, which namespace_labels can select by",
+            )
+        if "manifests" not in self.texts and not self.meant_for_later:
+            raise self.line.name.error(
+                "manifests DIR is missing: the API server can't be used as the source of the cluster yet",
+                hint="write manifests DIR into its block, where DIR holds the objects of the cluster as YAML or JSON",
+            )
+        if {"noendpoints", "empty_service"} <= self.flags:
+            self.reader.warn(
+                end, "noendpoints and ignore empty_service together leave no Service with a clusterIP",
+                hint="remove one of the two",
+            )  # fmt: skip
+
+    def _read_manifests(self, line: Line) -> None:
+        self.texts["manifests"] = line.expect(1)[0]
+
+    def _read_service_cidr(self, line: Line) -> None:
+        networks = [word for text in line.expect(1, 2) for word in text.split(",")]
+        versions = []
+        for word in networks:
+            if "/" not in word:
+                raise line.args[0].error(f"service_cidr takes networks, not addresses: {word}", hint="add its mask")
+            try:
+                versions.append(ipaddress.ip_network(word).version)
+            except ValueError as error:
+                raise line.args[0].error(f"invalid service_cidr: {error}", hint="for example 10.96.0.0/12") from None
+        if len(set(versions)) < len(versions):
+            raise line.args[0].error("service_cidr takes one network of each family")
+        self.texts["service_cidr"] = ",".join(networks)
+
+    def _read_namespaces(self, line: Line) -> None:
+        if not line.args:
+            raise line.wrong_count()
+        self.namespaces.update(line.words)
+
+    def _read_selector(self, kind: str, line: Line) -> None:
+        if not line.args:
+            raise line.wrong_count()
+        text = " ".join(line.words)
+        try:
+            parse_selector(text)
+        except ExpressionError as error:
+            raise line.args[0].error(
+                f"unable to parse {kind} selector value: '{text}': "
+                f'couldn\'t parse the selector string "{text}": {error}',
+                label=ConfigError.NO_POSITION,
+            ) from None
+        self.texts[f"{kind}s"] = text
+
+    def _read_pods(self, line: Line) -> None:
+        if len(line.args) != 1:
+            raise line.wrong_count()
+        mode = _POD_MODES.get(line.words[0])
+        if mode is None:
+            raise line.args[0].error(
+                f"wrong value for pods: {line.words[0]},  must be one of: disabled, verified, insecure",
+                label=ConfigError.NO_POSITION,
+            )
+        self.pods = mode
+
+    def _read_flag(self, line: Line) -> None:
+        if line.args:
+            raise line.wrong_count()
+        self.flags.add(line.name.text)
+
+    def _read_ttl(self, line: Line) -> None:
+        if not line.args:
+            raise line.wrong_count()
+        seconds = parse_with(line.args[0], atoi, label=ConfigError.NO_POSITION)
+        if not 0 <= seconds <= _MAX_TTL_SECONDS:
+            raise line.args[0].error(f"ttl must be in range [0, {_MAX_TTL_SECONDS}]: {seconds}")
+        for token in line.args[1:]:
+            self.reader.warn(token, f"{token.text} is ignored: ttl takes one number")
+        self.ttl_seconds = seconds
+
+    def _read_ignore(self, line: Line) -> None:
+        if not line.args:
+            self.reader.warn(line.name, "ignore does nothing without an argument", hint="write ignore empty_service")
+        elif line.words[0] != "empty_service":
+            raise line.args[0].error(
+                f"unable to parse ignore value: '{line.words[0]}'",
+                label=ConfigError.NO_POSITION,
+                hint="the only value is empty_service",
+            )
+        else:
+            self.flags.add("empty_service")
+
+    def _read_fallthrough(self, line: Line) -> None:
+        self.fallthrough = self._zones(line) if line.args else ["."]
+        for token in line.args:
+            zones = expand_zones([token.text])[0]
+            if zones and not any(is_within(zone, own) or is_within(own, zone) for zone in zones for own in self.zones):
+                self.reader.warn(token, f"fallthrough for {token.text} does nothing: it is outside the zones served")
+
+    def _refuse_later(self, line: Line) -> None:
+        self.meant_for_later = True
+        raise line.name.error(
+            f"'{line.name.text}' isn't implemented yet",
+            hint="manifests DIR is the only source of the cluster so far",
+        )
+
+
+def parse(reader: DirectiveReader) -> KubernetesOptions | None:
+    """The options of the directive; None if there are errors, which are reported to the reader."""
+    return _OptionReader(reader).read()
