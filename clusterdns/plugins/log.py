@@ -292,6 +292,12 @@ def _do(event: Event) -> str:
     return "true" if edns is not None and edns.do else "false"
 
 
+def _bufsize(event: Event) -> str:
+    limit = event.query.size_limit
+    lowered = event.reply.edns_size if event.query.client.protocol == "udp" else 0
+    return str(min(limit, lowered) if lowered else limit)
+
+
 _PLACEHOLDERS: Final[dict[str, Part]] = {
     "{type}": lambda event: type_text(event.query.qtype),
     "{name}": lambda event: names.to_text(event.query.key),
@@ -308,5 +314,5 @@ _PLACEHOLDERS: Final[dict[str, Part]] = {
     "{>id}": lambda event: str(event.query.id),
     "{>opcode}": lambda event: str(event.query.opcode),
     "{>do}": _do,
-    "{>bufsize}": lambda event: str(event.query.size_limit),
+    "{>bufsize}": _bufsize,
 }

@@ -47,6 +47,7 @@ def test_the_end_of_the_process_waits_while_health_answers(lines, monkeypatch):
     finished(plugin.linger())
     assert seen == [5]
     assert lines() == [("INFO", "Going into lameduck mode for 5s")]
+    finished(plugin.stop(True))
 
 
 def test_metrics_start_at_zero_and_a_failed_probe_counts(lines):

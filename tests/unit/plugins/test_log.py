@@ -86,6 +86,14 @@ def test_rcodes_without_a_name_are_numbers_and_dropped_replies_have_none(lines):
     assert lines() == ["3841 qr,rd 27", "- - 0"]
 
 
+@pytest.mark.parametrize(("protocol", "size"), [("udp", "1232"), ("tcp", "65535")])
+def test_a_size_that_was_lowered_shows(lines, protocol, size):
+    reply = Reply()
+    reply.edns_size = 1232
+    observe('log . "{>bufsize}{unknown}"', ask(who=client(protocol), use_edns=0, payload=4096), reply)
+    assert lines() == [size + "{unknown}"]
+
+
 def test_hostile_names_are_escaped(lines):
     name = b'\x05a\x1b[2J\x04\n\xff"b\x00'
     query = Query(wire("x.", "A")[:12] + name + b"\0\1\0\1", client())
