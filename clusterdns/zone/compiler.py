@@ -4,8 +4,8 @@
 Theory of operation. The store is the one copy of the objects. The compiler adds what the store can't be asked: which
 objects hold an address (for PTR, NS and Pod names). ``apply`` brings those indexes up to date from a change set's old
 and new objects, and names the Services whose compiled answers are void. Answers are compiled from the objects on the
-first query after a change, because most Services of a cluster are never asked for and a compiled answer is some five
-times as large as the objects it is made from; the ``Snapshot`` keeps them.
+first query after a change: most Services of a cluster are never asked for, and to compile all of 10,000 Services with
+10 endpoints each ahead of time would take half a second and 15 MiB. The ``Snapshot`` keeps what was compiled.
 """
 
 from __future__ import annotations
@@ -81,6 +81,12 @@ class View:
         self.a = a
         self.aaaa = aaaa
         self.services: dict[bytes, CompiledAnswer | None] | None = None
+
+    @property
+    def body_bytes(self) -> int:
+        """Octets of all its answers."""
+        answers = (self.a, self.aaaa, *(self.services or {}).values())
+        return sum([len(answer.body) for answer in answers if answer is not None])
 
 
 class Alias(msgspec.Struct, frozen=True, gc=False):

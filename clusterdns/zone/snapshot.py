@@ -23,8 +23,11 @@ from clusterdns.zone.compiler import Alias, Compiler, View, ZoneOptions
 from clusterdns.zone.encode import encode_text
 from clusterdns.zone.schema import Name
 
-MAX_VIEWS: Final = 32768
-"""Names kept compiled, about half a KiB each. Service names of a large cluster fit; when it is full it starts anew."""
+MAX_KEPT_BYTES: Final = 32 * 1024 * 1024
+"""What compiled names may take: the Services of a large cluster fit. Beyond it all are forgotten, and made again."""
+
+VIEW_BYTES: Final = 768
+"""What a name takes beside the bodies of its answers, measured."""
 
 Found: TypeAlias = CompiledAnswer | Alias | None
 
@@ -71,6 +74,7 @@ class Snapshot:
         )
         self._views: dict[bytes, View | Alias] = {}
         self._names_of: dict[Key, list[bytes]] = {}
+        self._kept_bytes = 0
         if any(store.count(kind) for kind in options.kinds):
             self._bump_serial()
 
@@ -94,7 +98,7 @@ class Snapshot:
 
     def _drop(self, key: Key) -> None:
         for relative in self._names_of.pop(key, ()):
-            self._views.pop(relative, None)
+            self._kept_bytes -= size_of(self._views.pop(relative))
 
     def _bump_serial(self) -> None:
         # A clock that was set back must not make secondaries believe that they are newer.
@@ -149,7 +153,9 @@ class Snapshot:
         if view.services is None:
             view.services = {}
         if suffix not in view.services:
-            view.services[suffix] = self._compiler.compile_services(view.name, suffix, len(name))
+            answer = self._compiler.compile_services(view.name, suffix, len(name))
+            view.services[suffix] = answer
+            self._kept_bytes += len(answer.body) if answer is not None else 0
         return view.services[suffix]
 
     def _find_new(
@@ -189,11 +195,13 @@ class Snapshot:
         return None if kind == "none" else View(name)
 
     def _keep(self, relative: bytes, key: Key, view: View | Alias) -> None:
-        if len(self._views) >= MAX_VIEWS:
+        if self._kept_bytes > MAX_KEPT_BYTES:
             self._views.clear()
             self._names_of.clear()
+            self._kept_bytes = 0
         self._views[relative] = view
         self._names_of.setdefault(key, []).append(relative)
+        self._kept_bytes += size_of(view)
 
     def _apex(self, zone: Zone, name: bytes, key: bytes, qtype: int) -> CompiledAnswer:
         if qtype == SOA:
@@ -215,6 +223,11 @@ class Snapshot:
             answer = self._compiler.compile_pointers(address, len(key)) if qtype == PTR else None
             return answer or zone.authority.nodata(front_bytes)
         return zone.authority.nxdomain(front_bytes)
+
+
+def size_of(view: View | Alias) -> int:
+    """Octets that a kept name takes."""
+    return VIEW_BYTES + (view.body_bytes if isinstance(view, View) else 0)
 
 
 def is_reverse(zone: bytes) -> bool:

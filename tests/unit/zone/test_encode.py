@@ -4,7 +4,6 @@ import pytest
 
 from clusterdns.dns import names
 from clusterdns.dns.types import NS, PTR, SRV, A
-from clusterdns.zone.authority import Authority
 from clusterdns.zone.encode import MAX_BODY_BYTES, encode_addresses, encode_targets, encode_text
 
 QUESTION = names.from_text("hl.ns.svc.cluster.local.")
@@ -93,47 +92,3 @@ def test_answers_longer_than_any_message_are_cut_just_behind_its_end():
     assert len(message(many).answer) == many.rotating
     services = encode_targets(SRV, [srv(f"ep-{n}") for n in range(5000)], [(target("ep-1"), b"\1\2\3\4")], 25, 5)
     assert MAX_BODY_BYTES < len(services.body) < MAX_BODY_BYTES + 300
-
-
-# The SOA record
-
-NX = names.from_text("Nope.CLUSTER.local.")
-
-
-def test_denials_carry_the_soa_record_in_the_letters_of_the_query():
-    authority = Authority(30)
-    authority.set_serial(42)
-    found = message(authority.nxdomain(5), NX)
-    assert lines(found.authority) == [
-        "CLUSTER.local. 30 IN SOA ns.dns.CLUSTER.local. hostmaster.CLUSTER.local. 42 7200 1800 86400 30"
-    ]
-    assert [authority.nxdomain(5).rcode, authority.nodata(5).rcode, authority.failure(5).rcode] == [3, 0, 2]
-
-
-def test_denials_are_kept_until_the_serial_changes():
-    authority = Authority(30)
-    first = authority.nodata(5)
-    authority.set_serial(0)
-    assert authority.nodata(5) is first
-    authority.set_serial(1)
-    assert authority.nodata(5) is not first
-    assert message(authority.nodata(5), NX).authority[0][0].serial == 1
-
-
-def test_the_soa_record_at_the_apex_lives_at_most_300_seconds():
-    authority = Authority(3600)
-    answer = message(authority.soa(), names.from_text("cluster.local."))
-    assert lines(answer.answer) == [
-        "cluster.local. 300 IN SOA ns.dns.cluster.local. hostmaster.cluster.local. 0 7200 1800 86400 3600"
-    ]
-
-
-def test_the_root_may_be_the_zone():
-    answer = message(Authority(5).nxdomain(5), names.from_text("nope."))
-    assert lines(answer.authority) == [". 5 IN SOA ns.dns. hostmaster. 0 7200 1800 86400 5"]
-
-
-def test_a_serial_beyond_32_bits_wraps():
-    authority = Authority(5)
-    authority.set_serial(2**32 + 7)
-    assert message(authority.soa(), NX).answer[0][0].serial == 7

@@ -102,8 +102,8 @@ def test_names_that_do_not_exist_are_not_kept():
     assert len(cluster.snapshot._views) == 0
 
 
-def test_the_number_of_kept_names_is_bounded(monkeypatch):
-    monkeypatch.setattr(module, "MAX_VIEWS", 10)
+def test_what_is_kept_is_bounded(monkeypatch):
+    monkeypatch.setattr(module, "MAX_KEPT_BYTES", 10 * module.VIEW_BYTES)
     cluster = Cluster(namespace("testns"), *(service(f"s{n}", f"10.0.0.{n}") for n in range(25)))
     for _ in range(2):
         for number in range(25):
@@ -111,6 +111,21 @@ def test_the_number_of_kept_names_is_bounded(monkeypatch):
             assert len(cluster.snapshot._views) <= 10
     remove(cluster.store, *(service(f"s{n}") for n in range(25)))
     assert cluster.find("s24.testns.svc").rcode == NXDOMAIN
+    assert (cluster.snapshot._kept_bytes, cluster.snapshot._views, cluster.snapshot._names_of) == (0, {}, {})
+
+
+def test_large_answers_count_by_their_size(monkeypatch):
+    monkeypatch.setattr(module, "MAX_KEPT_BYTES", 20_000)
+    many = endpoints("big", *(f"10.1.{n >> 8}.{n & 255}" for n in range(300)))
+    cluster = Cluster(
+        namespace("testns"), service("big", "None"), many, service("s", "10.0.0.1"), service("t", "10.0.0.2")
+    )
+    cluster.find("s.testns.svc")
+    assert len(cluster.find("big.testns.svc", SRV).body) > 20_000
+    cluster.find("t.testns.svc")
+    assert len(cluster.snapshot._views) == 1
+    put(cluster.store, service("t", "10.0.0.3"))
+    assert cluster.snapshot._kept_bytes == 0
 
 
 def test_an_alias_is_kept_until_the_service_changes():
