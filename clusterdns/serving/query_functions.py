@@ -11,7 +11,7 @@ from typing import Final
 from clusterdns.dns import names
 from clusterdns.dns.types import class_text, type_text
 from clusterdns.errors import ExpressionError
-from clusterdns.expressions.expr_types import BOOL, INT, STRING, Signature
+from clusterdns.expressions.expr.types import BOOL, INT, STRING, Signature
 from clusterdns.serving.query import Query
 
 SIGNATURES: Final[Mapping[str, Signature]] = {

@@ -14,7 +14,7 @@ from clusterdns.errors import ExpressionError
 from clusterdns.expressions import numerals
 from clusterdns.expressions.duration import format_duration, parse_duration, parse_duration_nanoseconds
 from clusterdns.expressions.expr import Expression
-from clusterdns.expressions.expr_types import ANY, ARRAY, BOOL, INT, MAP, STRING, Signature
+from clusterdns.expressions.expr.types import ANY, ARRAY, BOOL, INT, MAP, STRING, Signature
 from clusterdns.expressions.formatting import sprintf
 from clusterdns.expressions.quoting import quote, unquote
 from clusterdns.expressions.regex import compile_regex

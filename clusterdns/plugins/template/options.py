@@ -18,7 +18,7 @@ from clusterdns.dns.types import CLASS_NUMBERS, NOERROR, RCODE_NUMBERS, TYPE_NUM
 from clusterdns.dns.wire import Record
 from clusterdns.errors import ExpressionError, WireError
 from clusterdns.expressions.expr import Expression, is_reserved_name
-from clusterdns.expressions.expr_types import ANY, STRING, Signature, Type
+from clusterdns.expressions.expr.types import ANY, STRING, Signature, Type
 from clusterdns.expressions.numerals import parse_uint
 from clusterdns.expressions.quoting import quote
 from clusterdns.expressions.regex import Regex, compile_regex

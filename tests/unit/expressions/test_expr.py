@@ -14,7 +14,7 @@ import pytest
 
 from clusterdns.errors import ExpressionError
 from clusterdns.expressions.expr import Expression, is_reserved_name
-from clusterdns.expressions.expr_types import ANY, ARRAY, BOOL, FLOAT, INT, MAP, STRING, Signature, Type
+from clusterdns.expressions.expr.types import ANY, ARRAY, BOOL, FLOAT, INT, MAP, STRING, Signature, Type
 from clusterdns.expressions.formatting import sprint
 
 DATA = Path(__file__).parents[2] / "data" / "expressions"

@@ -11,7 +11,7 @@ import pytest
 
 from clusterdns.errors import ExpressionError
 from clusterdns.expressions.formatting import sprint, sprintf, sprintln
-from clusterdns.expressions.formatting_verbs import format_float
+from clusterdns.expressions.formatting.verbs import format_float
 from clusterdns.expressions.values import StringMap, Struct
 
 DATA = Path(__file__).parents[2] / "data" / "expressions"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from clusterdns.errors import ExpressionError
-from clusterdns.expressions.formatting_verbs import Flags, format_scalar
+from clusterdns.expressions.formatting.verbs import Flags, format_scalar
 from clusterdns.expressions.values import Struct, type_name
 
 _MAX_STAR = 1_000_000  # Go's bound for a width from an argument

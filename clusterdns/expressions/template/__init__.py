@@ -12,11 +12,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from clusterdns.errors import ExpressionError
-from clusterdns.expressions.template_eval import Execution
-from clusterdns.expressions.template_functions import builtin_functions
-from clusterdns.expressions.template_nodes import ListNode
-from clusterdns.expressions.template_parser import parse_template
-from clusterdns.expressions.template_pipeline import Limits
+from clusterdns.expressions.template.eval import Execution
+from clusterdns.expressions.template.functions import builtin_functions
+from clusterdns.expressions.template.nodes import ListNode
+from clusterdns.expressions.template.parser import parse_template
+from clusterdns.expressions.template.pipeline import Limits
 from clusterdns.expressions.values import Function
 
 __all__ = ["Limits", "Template"]

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from clusterdns.errors import ExpressionError
-from clusterdns.expressions.expr_builtins import BUILTINS
-from clusterdns.expressions.expr_lexer import error_at
-from clusterdns.expressions.expr_nodes import (
+from clusterdns.expressions.expr.builtins import BUILTINS
+from clusterdns.expressions.expr.lexer import error_at
+from clusterdns.expressions.expr.nodes import (
     Array,
     Binary,
     Builtin,
@@ -28,7 +28,7 @@ from clusterdns.expressions.expr_nodes import (
     Slice,
     Unary,
 )
-from clusterdns.expressions.expr_operators import (
+from clusterdns.expressions.expr.operators import (
     OPERATIONS,
     Budget,
     Operation,
@@ -41,8 +41,8 @@ from clusterdns.expressions.expr_operators import (
     text,
     truth,
 )
-from clusterdns.expressions.expr_predicates import PREDICATE_BUILTINS, Frame
-from clusterdns.expressions.expr_types import Kind, Signature
+from clusterdns.expressions.expr.predicates import PREDICATE_BUILTINS, Frame
+from clusterdns.expressions.expr.types import Kind, Signature
 from clusterdns.expressions.numerals import wrap_int64
 from clusterdns.expressions.quoting import to_bytes, to_text
 from clusterdns.expressions.regex import compile_regex

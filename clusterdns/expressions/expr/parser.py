@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from clusterdns.errors import ExpressionError
-from clusterdns.expressions.expr_lexer import Kind, Token, is_word
-from clusterdns.expressions.expr_nodes import (
+from clusterdns.expressions.expr.lexer import Kind, Token, is_word
+from clusterdns.expressions.expr.nodes import (
     Array,
     Binary,
     Builtin,
@@ -26,7 +26,7 @@ from clusterdns.expressions.expr_nodes import (
     Slice,
     Unary,
 )
-from clusterdns.expressions.expr_tokens import MAX_DEPTH, TokenReader
+from clusterdns.expressions.expr.tokens import MAX_DEPTH, TokenReader
 from clusterdns.expressions.numerals import parse_float, parse_int
 
 _UNARY = {"not": 50, "!": 50, "-": 90, "+": 90}

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from clusterdns.expressions.expr_types import ANY, BOOL, FLOAT, INT, NIL, STRING, UNKNOWN, Kind, Type, array_of
+from clusterdns.expressions.expr.types import ANY, BOOL, FLOAT, INT, NIL, STRING, UNKNOWN, Kind, Type, array_of
 
 
 def unary_type(operator: str, operand: Type) -> Type | None:

@@ -15,15 +15,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from clusterdns.errors import ExpressionError
-from clusterdns.expressions.expr_check import ENVIRONMENT, Checker
-from clusterdns.expressions.expr_eval import Compiler, Step
-from clusterdns.expressions.expr_lexer import is_word
-from clusterdns.expressions.expr_nodes import Identifier
-from clusterdns.expressions.expr_operators import Budget
-from clusterdns.expressions.expr_parser import parse_expression
-from clusterdns.expressions.expr_predicates import Frame
-from clusterdns.expressions.expr_signatures import BUILTIN_FUNCTIONS, UNSUPPORTED_FUNCTIONS
-from clusterdns.expressions.expr_types import Signature, Type
+from clusterdns.expressions.expr.check import ENVIRONMENT, Checker
+from clusterdns.expressions.expr.eval import Compiler, Step
+from clusterdns.expressions.expr.lexer import is_word
+from clusterdns.expressions.expr.nodes import Identifier
+from clusterdns.expressions.expr.operators import Budget
+from clusterdns.expressions.expr.parser import parse_expression
+from clusterdns.expressions.expr.predicates import Frame
+from clusterdns.expressions.expr.signatures import BUILTIN_FUNCTIONS, UNSUPPORTED_FUNCTIONS
+from clusterdns.expressions.expr.types import Signature, Type
 
 # One evaluation looks at so many elements at most, and makes so many characters and elements.
 MAX_STEPS = 100_000

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from clusterdns.errors import ExpressionError
-from clusterdns.expressions.expr_operators import (
+from clusterdns.expressions.expr.operators import (
     Budget,
     clamp,
     element,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from clusterdns.errors import ExpressionError
 from clusterdns.expressions.formatting import sprint
 from clusterdns.expressions.quoting import quote
-from clusterdns.expressions.template_nodes import (
+from clusterdns.expressions.template.nodes import (
     ActionNode,
     BranchNode,
     JumpNode,
@@ -17,7 +17,7 @@ from clusterdns.expressions.template_nodes import (
     TemplateNode,
     TextNode,
 )
-from clusterdns.expressions.template_pipeline import Evaluator
+from clusterdns.expressions.template.pipeline import Evaluator
 from clusterdns.expressions.values import Function, is_true, type_name
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from clusterdns.errors import ExpressionError
 from clusterdns.expressions.quoting import quote
-from clusterdns.expressions.template_nodes import (
+from clusterdns.expressions.template.nodes import (
     BoolNode,
     ChainNode,
     CommandNode,

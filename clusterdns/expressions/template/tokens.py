@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from clusterdns.errors import ExpressionError
-from clusterdns.expressions.template_lexer import Kind, Lexer, Token
+from clusterdns.expressions.template.lexer import Kind, Lexer, Token
 
 
 class TokenReader:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from clusterdns.errors import ExpressionError
-from clusterdns.expressions.expr_types import (
+from clusterdns.expressions.expr.types import (
     ANY,
     ARRAY,
     BOOL,

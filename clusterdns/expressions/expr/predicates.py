@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from clusterdns.errors import ExpressionError
-from clusterdns.expressions.expr_builtins import sorted_by
-from clusterdns.expressions.expr_operators import Budget, arithmetic, number, truth
+from clusterdns.expressions.expr.builtins import sorted_by
+from clusterdns.expressions.expr.operators import Budget, arithmetic, number, truth
 from clusterdns.expressions.values import type_name
 
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from clusterdns.errors import ExpressionError
-from clusterdns.expressions.expr_lexer import Kind, Lexer, Token, error_at
+from clusterdns.expressions.expr.lexer import Kind, Lexer, Token, error_at
 
 # Nesting of parentheses, calls and the like; chains of operators are not nesting.
 MAX_DEPTH = 100

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from clusterdns.errors import ExpressionError
 from clusterdns.expressions.quoting import quote
-from clusterdns.expressions.template_lexer import describe
+from clusterdns.expressions.template.lexer import describe
 
 _WORD_OPERATORS = frozenset(
     ("not", "in", "or", "and", "matches", "contains", "startsWith", "endsWith", "let", "if", "else")

@@ -8,8 +8,8 @@ from collections.abc import Collection
 from clusterdns.errors import ExpressionError
 from clusterdns.expressions.numerals import parse_float, parse_int, parse_uint
 from clusterdns.expressions.quoting import quote, unquote
-from clusterdns.expressions.template_lexer import Kind, Token
-from clusterdns.expressions.template_nodes import (
+from clusterdns.expressions.template.lexer import Kind, Token
+from clusterdns.expressions.template.nodes import (
     ActionNode,
     BoolNode,
     BranchNode,
@@ -31,7 +31,7 @@ from clusterdns.expressions.template_nodes import (
     TextNode,
     VariableNode,
 )
-from clusterdns.expressions.template_tokens import TokenReader
+from clusterdns.expressions.template.tokens import TokenReader
 
 # Go allows 10,000 and has a stack that grows; nobody writes ten.
 MAX_DEPTH = 60

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from clusterdns.errors import ExpressionError
-from clusterdns.expressions.expr_lexer import error_at
-from clusterdns.expressions.expr_nodes import (
+from clusterdns.expressions.expr.lexer import error_at
+from clusterdns.expressions.expr.nodes import (
     Array,
     Binary,
     Builtin,
@@ -26,9 +26,9 @@ from clusterdns.expressions.expr_nodes import (
     Slice,
     Unary,
 )
-from clusterdns.expressions.expr_operator_types import binary_type, unary_type
-from clusterdns.expressions.expr_signatures import BUILTIN_FUNCTIONS, OVERLOADS, UNSUPPORTED_FUNCTIONS, VALIDATORS
-from clusterdns.expressions.expr_types import (
+from clusterdns.expressions.expr.operator_types import binary_type, unary_type
+from clusterdns.expressions.expr.signatures import BUILTIN_FUNCTIONS, OVERLOADS, UNSUPPORTED_FUNCTIONS, VALIDATORS
+from clusterdns.expressions.expr.types import (
     ANY,
     ARRAY,
     BOOL,
