@@ -7,7 +7,7 @@ its ``file`` plugin serves the same records from a zone file in place of ``kuber
 
 All servers run on the first core and the load generator on the second. Rounds are interleaved, server by server, so
 that a busy machine is unfair to all alike; the median of the rounds counts. Figures of different runs don't compare,
-only the ratios within one run do.
+only the ratios within one run do; CPU time per query suffers least from what else runs on the machine.
 """
 
 from __future__ import annotations
@@ -157,16 +157,18 @@ def write_corefile(path: Path, zone: str) -> tuple[list[str], int]:
 
 
 def print_table(samples: list[Sample], memory: dict[str, int], queries: dict[str, generated_cluster.Queries]) -> None:
-    """Medians per kind and server; ``of echo`` is the share of the echo's queries per second."""
+    """Medians per kind and server. ``of echo`` compares queries per second within each round, before the median."""
     for kind, each in queries.items():
         print(f"\n{each.title:30} queries/s   of echo   CPU µs/query   p50 µs   p99 µs     lost")
-        echo = 0.0
-        for server in memory:
-            rows = [sample for sample in samples if sample.kind == kind and sample.server == server]
-            rate = statistics.median(row.queries_per_second for row in rows)
-            echo = echo or rate
+        rounds = {server: [row for row in samples if (row.kind, row.server) == (kind, server)] for server in memory}
+        echo, *_ = rounds.values()
+        for server, rows in rounds.items():
+            shares = (
+                row.queries_per_second / max(one.queries_per_second, 1) for row, one in zip(rows, echo, strict=True)
+            )
             print(
-                f"  {server:28} {rate:9,.0f} {rate / max(echo, 1):9.2f}"
+                f"  {server:28} {statistics.median(row.queries_per_second for row in rows):9,.0f}"
+                f" {statistics.median(shares):9.2f}"
                 f" {statistics.median(row.cpu_us_per_query for row in rows):14.2f}"
                 f" {statistics.median(row.p50_us for row in rows):8.0f}"
                 f" {statistics.median(row.p99_us for row in rows):8.0f}"
