@@ -75,7 +75,8 @@ class Instance:
             setup.siblings[directive.name] = plugin_class(directive.options, setup)
         plugins = tuple(setup.siblings.values())
         self.plugins.extend(plugins)
-        return Block(plugins, debug=setup.debug)
+        stacktrace = bool(getattr(setup.siblings.get("errors"), "stacktrace", False))
+        return Block(plugins, debug=setup.debug, stacktrace=stacktrace)
 
     async def start_answering(self) -> None:
         """Start the plugins of the query chains, those that answer first. Raises LifecycleError."""

@@ -23,7 +23,7 @@ reload [INTERVAL [JITTER]]
 
 ## Metrics
 
-* `coredns_reload_failed_total{}` - how often a changed configuration could not be taken over.
+* `coredns_reload_failed_total{}` - how many changed configurations could not be understood or taken over.
 * `coredns_reload_version_info{hash, value}` - 1; `hash` is `sha512`, `value` the digest of the configuration that runs.
 
 ## Examples
@@ -110,6 +110,7 @@ class Reload(Plugin):
             "A metric with a constant '1' value labeled by hash, and value.",
             ("hash", "value"),
         )
+        # Digest of the configuration that could not be taken over, or the faults of one that could not be understood.
         self._failed_digest = ""
         self._turn = asyncio.Event()
         self._task: Lease | None = None
@@ -148,6 +149,9 @@ class Reload(Plugin):
         try:
             digest = await reloading.check()
         except ConfigErrors as errors:
+            if str(errors) != self._failed_digest:
+                self._failed_digest = str(errors)
+                self._failures.inc()
             for error in errors.errors:
                 self.log.warning("Corefile parse failed: %s", error)
             return

@@ -19,11 +19,13 @@ class Block:
     observers: plugins that look at each reply.
     reuse: True if replies of this block may be reused: every observer can do with a count of them.
     debug: True if exceptions of plugins are to end the process.
+    stacktrace: True if they are to be logged with their traceback (``errors``).
     """
 
-    def __init__(self, plugins: Iterable[Plugin], *, debug: bool = False) -> None:
+    def __init__(self, plugins: Iterable[Plugin], *, debug: bool = False, stacktrace: bool = False) -> None:
         self.plugins = tuple(plugins)
         self.debug = debug
+        self.stacktrace = stacktrace
         self.handler = link(self.plugins)
         self.observers: tuple[Observer, ...] = tuple(plugin for plugin in self.plugins if isinstance(plugin, Observer))
         self.hit_observers: tuple[HitObserver, ...] = tuple(

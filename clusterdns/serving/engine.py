@@ -140,9 +140,9 @@ class Engine:
         if block is not None and block.debug and self._crash is not None:
             self._crash(error)
         self._faults.panic()
-        log.error(
-            'Recovered from panic in server: "%s" %s: %s', self.server, type(error).__name__, error, exc_info=error
-        )
+        kind = type(error).__name__
+        trace = error if block is not None and block.stacktrace else None
+        log.error('Recovered from panic in server: "%s" %s: %s', self.server, kind, error, exc_info=trace)
         return Reply(SERVFAIL)
 
     def count_batch(self, queries: int, duration_seconds: float) -> None:

@@ -119,14 +119,14 @@ def test_a_failed_configuration_is_not_tried_again_until_it_changes(lines):
     assert lines()[0][1].startswith("Corefile changed but reload failed: ")
 
 
-def test_a_file_that_cannot_be_understood_is_told_each_time(lines):
+def test_a_file_that_cannot_be_understood_is_told_each_time_and_counted_once(lines):
     plugin = make("reload")
     plugin.services.on_disk = ConfigErrors([ConfigError("Unknown directive 'x'", file="Corefile", line=3, column=5)])
     for _ in range(2):
         finished(plugin.look())
     assert lines() == [("WARNING", "Corefile parse failed: Corefile:3:5: Unknown directive 'x'")] * 2
     assert plugin.services.reloads == []
-    assert metric(plugin.services, "coredns_reload_failed_total") == 0
+    assert metric(plugin.services, "coredns_reload_failed_total") == 1
 
 
 @pytest.mark.parametrize(

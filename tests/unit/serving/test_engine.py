@@ -89,6 +89,16 @@ def test_a_plugins_fault_is_a_servfail_and_counted(make_engine, faults, late):
     assert faults.panics == 1
 
 
+@pytest.mark.parametrize("stacktrace", [False, True])
+def test_a_fault_is_logged_with_its_traceback_where_that_is_asked_for(make_engine, caplog, stacktrace):
+    engine = make_engine({".": [Answering(lambda query: 1 / 0)]})
+    engine.router.blocks[names.ROOT].stacktrace = stacktrace
+    ask(engine, wire())
+    (record,) = caplog.records
+    assert record.getMessage() == 'Recovered from panic in server: "dns://:53" ZeroDivisionError: division by zero'
+    assert bool(record.exc_info) == stacktrace
+
+
 def test_an_observers_fault_costs_no_reply(make_engine, faults):
     watching = Counting()
     watching.observe = lambda *arguments: 1 / 0
