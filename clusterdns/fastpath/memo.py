@@ -2,8 +2,9 @@
 """Replies remembered by the octets of their query.
 
 Two queries that differ in nothing but the ID get replies that differ in nothing but the ID. So a reply that was made
-from compiled answers alone is kept under the query's octets from the third on, and is sent again, ID apart, until
-something is published. This is the reference implementation in Python; transports read ``entries`` directly:
+from compiled answers alone is kept, the second time that it is made, under the query's octets from the third on, and is
+sent again, ID apart, until something is published. This is the reference implementation in Python; transports read
+``entries`` directly:
 
     entry = memo.entries.get(packet[2:])
     entry[USES] = use = entry[USES] + 1
@@ -29,6 +30,9 @@ MAX_ENTRIES: Final = 8192
 MAX_BYTES: Final = 16 * 1024 * 1024
 """Of reply bodies: bounds what a few thousand large answers in several orders can take."""
 
+MAX_SEEN: Final = 16384
+"""Queries noted as seen once, about 80 bytes each."""
+
 Entry = list[Any]
 
 
@@ -43,6 +47,18 @@ class Memo:
         self._report = report
         self._bytes = 0
         self._passing: list[bytes] = []
+        self._seen: set[int] = set()
+
+    def is_wanted(self, query: bytes) -> bool:
+        """True if the query has come before: names that never repeat are not worth an entry."""
+        mark = hash(query[2:])
+        seen = self._seen
+        if mark in seen:
+            return True
+        if len(seen) >= MAX_SEEN:
+            seen.clear()
+        seen.add(mark)
+        return False
 
     def remember(self, query: bytes, replies: tuple[bytes, ...], subject: object, *, passing: bool = False) -> None:
         """Keep ``replies`` (whole messages, sent in turn) for queries that equal ``query`` but for the ID.

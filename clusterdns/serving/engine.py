@@ -11,6 +11,7 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from itertools import product
+from random import Random
 from time import perf_counter
 from typing import Final, Protocol, TypeAlias
 
@@ -64,6 +65,7 @@ class Engine:
         self.router = router
         self._faults = faults
         self._crash = crash
+        self._random = Random()
         self._memos = {key: Memo(self._report_hits) for key in product(("udp", "tcp"), (1, 2))}
         self._hits: Counter[tuple[Block, bytes]] = Counter()
         self._batch_queries = [0] * _BATCH_BINS
@@ -112,6 +114,11 @@ class Engine:
         return block.handle(inner)
 
     def _write(self, query: Query, block: Block | None, reply: Reply, started: float) -> bytes | None:
+        keep = reply.reusable and block is not None and block.reuse and not reply.error
+        memo = self.memo(query.client.protocol, query.client.family)
+        keep = keep and memo.is_wanted(query.packet)
+        if not keep and len(reply.variants) > 1:
+            reply.variants = (self._random.choice(reply.variants),)
         try:
             messages = () if reply.dropped else finish(query, reply)
         except Exception as error:
@@ -129,8 +136,7 @@ class Engine:
                 self._recover(block, error)
         if not messages:
             return None
-        if reply.reusable and block.reuse and not reply.error:
-            memo = self.memo(query.client.protocol, query.client.family)
+        if keep:
             compiled = reply.compiled
             passing = compiled is not None and compiled.rotating > len(messages) > 1
             memo.remember(query.packet, messages, (block, query, reply, size), passing=passing)

@@ -10,7 +10,7 @@ first query after a change: most Services of a cluster are never asked for, and 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Literal
 
@@ -29,6 +29,9 @@ from clusterdns.zone.index import AddressIndex, ReverseTree
 from clusterdns.zone.schema import Name
 
 PodMode = Literal["disabled", "insecure", "verified"]
+
+MAX_NAMED_ENDPOINTS = 65536
+"""Endpoints kept by name, some 200 bytes each; when there are more it starts anew."""
 
 _NAMESERVER_LABELS = b"\x02ns\x03dns"
 
@@ -109,6 +112,8 @@ class Compiler:
         self._services = AddressIndex()
         self._endpoints = AddressIndex()
         self._pods = AddressIndex()
+        self._by_name: dict[Key, dict[str, list[schema.EndpointAddress]]] = {}
+        self._named_endpoints = 0
         self._tree = ReverseTree(self._addresses_with_pointer, self.has_pointer)
         for kind in ("Service", "EndpointSlice", "Pod"):
             if kind in self._kinds:
@@ -135,6 +140,8 @@ class Compiler:
                     services.add((item.namespace, item.service))
         if not relevant:
             return None
+        for key in services:
+            self._named_endpoints -= len(self._by_name.pop(key)) + 1 if key in self._by_name else 0
         if namespaces:
             self._tree.forget()
         self._tree.update(touched)
@@ -178,10 +185,6 @@ class Compiler:
 
     def _compile_endpoints(self, name: Name) -> View | Alias | None:
         endpoints = list(self._endpoint_addresses(name))
-        if name.kind == "port":
-            endpoints = [
-                endpoint for endpoint in endpoints if any(schema.matches(port, name) for port in endpoint.ports)
-            ]
         if endpoints:
             return self._view(name, [endpoint.address for endpoint in endpoints])
         if name.kind != "service":
@@ -204,10 +207,28 @@ class Compiler:
         return self.store.slices_of(name.namespace, name.service) if self.options.endpoints else ()
 
     def _endpoint_addresses(self, name: Name) -> Iterator[schema.EndpointAddress]:
-        endpoints = schema.endpoint_addresses(self._slices(name), self.options.endpoint_pod_names)
+        slices: Iterable[EndpointSlice] = self._slices(name)
         if name.kind == "endpoint":
-            return (endpoint for endpoint in endpoints if endpoint.name == name.endpoint)
-        return endpoints
+            return iter(self._named(name.namespace, name.service).get(name.endpoint, ()))
+        if name.kind == "port":
+            slices = [piece for piece in slices if any(schema.matches(port, name) for port in piece.ports)]
+        return schema.endpoint_addresses(slices, self.options.endpoint_pod_names)
+
+    def _named(self, namespace: str, service: str) -> dict[str, list[schema.EndpointAddress]]:
+        """The endpoints of a Service by name, so that made-up names below a large one cost no walk through it."""
+        key = (namespace, service)
+        named = self._by_name.get(key)
+        if named is None:
+            named = {}
+            slices = self.store.slices_of(namespace, service) if self.options.endpoints else ()
+            for endpoint in schema.endpoint_addresses(slices, self.options.endpoint_pod_names):
+                named.setdefault(endpoint.name, []).append(endpoint)
+            if self._named_endpoints > MAX_NAMED_ENDPOINTS:
+                self._by_name.clear()
+                self._named_endpoints = 0
+            self._by_name[key] = named
+            self._named_endpoints += len(named) + 1
+        return named
 
     def compile_services(self, name: Name, zone: bytes, name_bytes: int) -> CompiledAnswer | None:
         """SRV of an existing name, whose length is ``name_bytes``; targets end in ``zone``. None without any."""

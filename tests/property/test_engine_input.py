@@ -56,6 +56,7 @@ def test_a_remembered_reply_equals_a_fresh_one(packet):
     plugin = Answering(ANSWERS["compiled"])
     engine = make_engine({"example.org.": [plugin]})
     fresh = engine.handle(packet, client())
+    assert engine.handle(packet, client()) == fresh
     entry = engine.memo("udp", 1).entries.get(packet[2:])
     if entry is not None:
         assert packet[:2] + entry[2][0] == fresh

@@ -21,6 +21,16 @@ def test_entries_stand_under_the_octets_behind_the_id():
     assert (entry[COUNT], entry[BODIES]) == (2, (b"one", b"two"))
 
 
+def test_a_query_is_wanted_once_it_has_come_before(monkeypatch):
+    memo = Memo(lambda subject, hits: None)
+    assert not memo.is_wanted(QUERY)
+    assert memo.is_wanted(b"\xff\xff" + QUERY[2:])
+    monkeypatch.setattr(memo_module, "MAX_SEEN", 3)
+    for number in range(10):
+        memo.is_wanted(b"..%d" % number)
+    assert not memo.is_wanted(QUERY), "what was noted must be bounded"
+
+
 def test_uses_are_reported_once():
     told = Counter()
     memo = Memo(lambda subject, hits: told.update({subject: hits}))

@@ -114,6 +114,8 @@ def test_reusable_reply_is_remembered_until_something_is_published(make_engine):
     engine = make_engine({".": [Answering(compiled)]})
     packet = wire()
     first = engine.handle(packet, client())
+    assert packet[2:] not in engine.memo("udp", 1).entries, "what comes once only is not worth an entry"
+    assert engine.handle(packet, client()) == first
     entry = engine.memo("udp", 1).entries[packet[2:]]
     assert packet[:2] + entry[2][0] == first
     assert packet[2:] not in engine.memo("udp", 2).entries
@@ -131,7 +133,9 @@ def records_reply(query):
 )
 def test_what_depends_on_more_than_the_query_is_not_remembered(make_engine, plugins):
     engine = make_engine({".": plugins})
-    ask(engine, wire())
+    packet = wire()
+    ask(engine, packet)
+    ask(engine, packet)
     assert not engine.memo("udp", 1).entries
 
 
@@ -146,14 +150,31 @@ def test_an_observer_of_single_queries_prevents_remembering(make_engine):
             pass
 
     engine = make_engine({".": [Logging(), Answering(compiled)]})
-    ask(engine, wire())
+    packet = wire()
+    ask(engine, packet)
+    ask(engine, packet)
     assert not engine.memo("udp", 1).entries
+
+
+def rotating(query):
+    bodies = tuple(b"\xc0\x0c\0\1\0\1\0\0\0\5\0\4\12\0\0%c" % last for last in range(5))
+    reply = Reply.of_compiled("answering", CompiledAnswer(0, counts(1), bodies[0]))
+    reply.variants = bodies
+    return reply
+
+
+@pytest.mark.parametrize("plugins", [[], [Passing()]], ids=["once", "impure"])
+def test_replies_that_are_not_remembered_come_in_every_order(make_engine, plugins):
+    engine = make_engine({".": [*plugins, Answering(rotating)]})
+    firsts = {ask(engine, wire(f"n{number}.", id=1)).answer[0][0].address for number in range(200)}
+    assert len(firsts) == 5
 
 
 def test_every_reused_reply_is_counted_with_its_size_and_duration(make_engine):
     watching = Counting()
     engine = make_engine({".": [watching, Answering(compiled)]})
     packet = wire()
+    engine.handle(packet, client())
     size = len(engine.handle(packet, client()))
     engine.memo("udp", 1).entries[packet[2:]][0] += 7
     engine.count_batch(4, 0.0001)
@@ -170,6 +191,7 @@ def test_blocks_share_the_durations_of_a_listener(make_engine):
     engine = make_engine({"a.": [first, Answering(compiled)], "b.": [second, Answering(compiled)]})
     for name, hits in (("x.a.", 1), ("x.b.", 9)):
         packet = wire(name)
+        engine.handle(packet, client())
         engine.handle(packet, client())
         engine.memo("udp", 1).entries[packet[2:]][0] += hits
     engine.count_batch(10, 0.0001)

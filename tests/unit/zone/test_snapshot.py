@@ -8,6 +8,7 @@ from clusterdns.cluster.changes import Replace
 from clusterdns.dns import names
 from clusterdns.dns.types import AAAA, NXDOMAIN, PTR, SRV, TXT, A
 from clusterdns.fastpath.answer import CompiledAnswer
+from clusterdns.zone import schema
 from clusterdns.zone import snapshot as module
 from clusterdns.zone.compiler import Alias, ZoneOptions
 from clusterdns.zone.snapshot import Snapshot, split_labels
@@ -52,6 +53,21 @@ BASE = (namespace("testns"), service("s", "10.0.0.1"), endpoints("s", "10.1.0.1"
 def test_a_second_query_gets_the_same_object(name, qtype):
     cluster = Cluster(*BASE)
     assert cluster.find(name, qtype) is cluster.find(name, qtype)
+
+
+def test_made_up_names_below_a_large_service_cost_no_walk_through_it(monkeypatch):
+    addresses = [f"10.1.{number >> 8}.{number & 255}" for number in range(1000)]
+    cluster = Cluster(namespace("testns"), service("big", "None"), endpoints("big", *addresses))
+    made = []
+    monkeypatch.setattr(schema, "endpoint_name", lambda *arguments: made.append(1) or "a-1")
+    for number in range(50):
+        assert cluster.find(f"x{number}.big.testns.svc").rcode == NXDOMAIN
+        assert cluster.find(f"_x{number}._tcp.big.testns.svc").rcode == NXDOMAIN
+    assert len(made) == 1000
+    monkeypatch.undo()
+    put(cluster.store, endpoints("big", "10.9.9.9"))
+    assert cluster.find("10-9-9-9.big.testns.svc").rcode == 0
+    assert cluster.find("10-1-0-1.big.testns.svc").rcode == NXDOMAIN
 
 
 def test_a_change_voids_what_it_touches_and_nothing_else():
