@@ -185,7 +185,7 @@ class Kubernetes(Plugin):
         return reply
 
     def _falls_through(self, key: bytes) -> bool:
-        return any([key.endswith(zone) and names.is_in(key, zone) for zone in self.options.fallthrough])
+        return any(key.endswith(zone) and names.is_in(key, zone) for zone in self.options.fallthrough)
 
     def _not_ready(self, query: Query) -> Reply:
         """The name may exist in what hasn't been read yet: no denial, which caches would keep."""
