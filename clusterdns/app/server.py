@@ -102,6 +102,9 @@ class Server:
             if warning.message not in announced:
                 log.warning("%s", warning.coredns_text())
         ports = self._listeners.open(_addresses(plan))
+        for address, port in self._listeners.shared():
+            place = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+            log.warning("%s: another process listens here, too; the system gives each a part of the queries", place)
         instance = self._build(plan, ports)
         self._instance = instance
         await instance.start_answering()

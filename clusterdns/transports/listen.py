@@ -21,12 +21,18 @@ _PORT_TRIES = 20
 
 
 class ListenSockets:
-    """The sockets of one listen address. ``port`` is the one that was taken where 0 was asked for."""
+    """The sockets of one listen address.
 
-    def __init__(self, udp: list[socket.socket], tcp: list[socket.socket], port: int) -> None:
+    port: the one that was taken where 0 was asked for.
+    shared: True if another socket with SO_REUSEPORT was there before: the kernel gives each of them a part of the
+        queries.
+    """
+
+    def __init__(self, udp: list[socket.socket], tcp: list[socket.socket], port: int, *, shared: bool = False) -> None:
         self.udp = udp
         self.tcp = tcp
         self.port = port
+        self.shared = shared
 
 
 def open_listen_sockets(address: str, port: int) -> ListenSockets:
@@ -48,15 +54,32 @@ def open_listen_sockets(address: str, port: int) -> ListenSockets:
 def _reason(error: OSError, port: int) -> str:
     text = (error.strerror or str(error)).lower()
     if error.errno == errno.EACCES and 0 < port < 1024:
-        return f"{text}: ports below 1024 need CAP_NET_BIND_SERVICE or root; or choose one with -dns.port"
+        return f"{text}: ports below 1024 need CAP_NET_BIND_SERVICE or root; or choose a higher port"
     if error.errno == errno.EADDRINUSE:
-        return f"{text}: another program has this port; stop it, or choose another with -dns.port"
+        return f"{text}: another program has this port; stop it, or choose another port"
     if error.errno == errno.EADDRNOTAVAIL:
         return f"{text}: no interface of this machine has it; see the bind directive"
     return text
 
 
+def _is_taken(address: str, port: int) -> bool:
+    """True if a socket that insists on having the port for itself can't get it."""
+    if not port:
+        return False
+    for family, host in _families(address):
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            if family == socket.AF_INET6:
+                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            try:
+                probe.bind((host, port) if family == socket.AF_INET else _address6(host, port))
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE:
+                    return True
+    return False
+
+
 def _open(address: str, port: int) -> ListenSockets:
+    shared = _is_taken(address, port)
     opened: list[socket.socket] = []
     udp: list[socket.socket] = []
     tcp: list[socket.socket] = []
@@ -79,7 +102,7 @@ def _open(address: str, port: int) -> ListenSockets:
         for sock in opened:
             sock.close()
         raise
-    return ListenSockets(udp, tcp, port)
+    return ListenSockets(udp, tcp, port, shared=shared)
 
 
 def _families(address: str) -> list[tuple[socket.AddressFamily, str]]:

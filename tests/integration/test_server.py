@@ -154,6 +154,17 @@ def test_signals_that_end_it(start_server, cluster, number, line):
         assert line in server.output()
 
 
+def test_a_second_process_on_the_port_says_so(start_server, cluster):
+    path = cluster()
+    first = start_server("-conf", str(path))
+    assert "another process" not in first.output()
+    command = [sys.executable, "-m", "clusterdns", "-conf", str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as second:
+        line = second.stdout.readline()
+        second.terminate()
+    assert line.startswith(f"[WARNING] 127.0.0.1:{first.port}: another process listens here, too")
+
+
 def test_hup_is_ignored(start_server, cluster):
     server = start_server("-conf", str(cluster()))
     server.process.send_signal(signal.SIGHUP)

@@ -156,8 +156,18 @@ def test_address_in_use_says_what_to_do():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
-        with pytest.raises(LifecycleError, match=rf"listen 127.0.0.1:{port}: .*in use.*-dns.port"):
+        with pytest.raises(LifecycleError, match=rf"listen 127.0.0.1:{port}: .*in use.*choose another port"):
             open_listen_sockets("127.0.0.1", port)
+
+
+def test_sharing_an_address_with_another_listener_is_noticed():
+    first = open_listen_sockets("127.0.0.1", 0)
+    second = open_listen_sockets("127.0.0.1", first.port)
+    try:
+        assert (first.shared, second.shared) == (False, True)
+    finally:
+        for sock in (*first.udp, *first.tcp, *second.udp, *second.tcp):
+            sock.close()
 
 
 def test_machine_without_ipv6_gets_ipv4_wildcard(monkeypatch):
