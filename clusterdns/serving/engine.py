@@ -138,7 +138,7 @@ class Engine:
             return None
         if keep:
             compiled = reply.compiled
-            passing = compiled is not None and compiled.rotating > len(messages) > 1
+            passing = reply.transient or (compiled is not None and compiled.rotating > len(messages) > 1)
             memo.remember(query.packet, messages, (block, query, reply, size), passing=passing)
         return messages[0]
 

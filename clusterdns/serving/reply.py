@@ -36,6 +36,7 @@ class Reply:
     plugin: the directive that answered.
     reusable: True if nothing but the query's bytes and what was compiled decided this reply: the same bytes may be
         answered the same way until something is published.
+    transient: True if a reusable reply may be sent again for a second at most: its TTLs count down.
     dropped: True if nothing is to be sent.
     """
 
@@ -50,6 +51,7 @@ class Reply:
         "plugin",
         "rcode",
         "reusable",
+        "transient",
         "variants",
     )
 
@@ -64,6 +66,7 @@ class Reply:
         self.error = ""
         self.plugin = plugin
         self.reusable = False
+        self.transient = False
         self.dropped = False
 
     @classmethod

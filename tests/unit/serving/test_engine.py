@@ -124,6 +124,21 @@ def test_reusable_reply_is_remembered_until_something_is_published(make_engine):
     assert packet[2:] not in engine.memo("udp", 1).entries
 
 
+def test_transient_reply_is_remembered_until_the_next_refresh(make_engine):
+    def ageing(query):
+        reply = compiled(query)
+        reply.transient = True
+        return reply
+
+    engine = make_engine({".": [Answering(ageing)]})
+    packet = wire()
+    ask(engine, packet)
+    ask(engine, packet)
+    assert packet[2:] in engine.memo("udp", 1).entries
+    engine.refresh()
+    assert packet[2:] not in engine.memo("udp", 1).entries
+
+
 def records_reply(query):
     return Reply.authoritative("answering", 0, (Record(query.name, types.A, 5, b"\x0a\0\0\1"),))
 
