@@ -92,6 +92,10 @@ class QueryError(ClusterDNSError):
         self.question_end = question_end
 
 
+class UpstreamError(ClusterDNSError):
+    """Another server gave no usable answer. ``str()`` is what ``errors`` logs, in the words of CoreDNS."""
+
+
 class ClusterError(ClusterDNSError):
     """Cluster objects that can't be read or used."""
 

@@ -31,15 +31,19 @@ class Edns(msgspec.Struct, frozen=True, gc=False):
 
     def option_list(self) -> Iterator[tuple[int, bytes]]:
         """The options as (code, data); stops at the first that runs over the end."""
-        raw = self.options
-        position = 0
-        while position + 4 <= len(raw):
-            code = raw[position] << 8 | raw[position + 1]
-            end = position + 4 + (raw[position + 2] << 8 | raw[position + 3])
-            if end > len(raw):
-                return
-            yield code, raw[position + 4 : end]
-            position = end
+        return option_list(self.options)
+
+
+def option_list(raw: bytes) -> Iterator[tuple[int, bytes]]:
+    """Options in wire form as (code, data); stops at the first that runs over the end."""
+    position = 0
+    while position + 4 <= len(raw):
+        code = raw[position] << 8 | raw[position + 1]
+        end = position + 4 + (raw[position + 2] << 8 | raw[position + 3])
+        if end > len(raw):
+            return
+        yield code, raw[position + 4 : end]
+        position = end
 
 
 def encode_option(code: int, data: bytes) -> bytes:

@@ -23,6 +23,9 @@ _LAYOUT: Final[dict[int, str]] = {
     17: "uu", 18: "2u", 21: "2u", 26: "2uu", 33: "6u", 35: "4sssu", 36: "2u", 39: "u",
 }  # fmt: skip
 
+TYPES_WITH_NAMES: Final = frozenset(_LAYOUT)
+"""Types whose data is looked into when a record is read; of all others it is taken as it is."""
+
 _FIXED: Final = struct.Struct("!HHIH")
 _POINTER_LIMIT: Final = 0x4000
 

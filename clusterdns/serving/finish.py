@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from clusterdns.dns.edns import COOKIE, EXPIRE, KEEPALIVE, NSID, PADDING, encode_opt, encode_option
+from clusterdns.dns.edns import COOKIE, EXPIRE, KEEPALIVE, NSID, PADDING, encode_opt, encode_option, option_list
 from clusterdns.dns.peek import HEADER_BYTES
 from clusterdns.dns.types import BADVERS, FLAG_CD, FLAG_QR, FLAG_RD, FLAG_TC, QUERY
 from clusterdns.dns.wire import Writer
@@ -79,7 +79,8 @@ def _opt(query: Query, reply: Reply) -> bytes:
         return b""
     options = reply.options
     if edns.options:
-        options += b"".join([encode_option(code, data) for code, data in edns.option_list() if code in _ECHOED_OPTIONS])
+        echoed = _ECHOED_OPTIONS - {code for code, _ in option_list(options)} if options else _ECHOED_OPTIONS
+        options += b"".join([encode_option(code, data) for code, data in edns.option_list() if code in echoed])
     size = min(edns.size, reply.edns_size) if reply.edns_size else edns.size
     if reply.rcode == BADVERS:
         size = 0  # as CoreDNS; RFC 6891 section 6.1.3 leaves it open

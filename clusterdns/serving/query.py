@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING, Literal
 
-from clusterdns.dns.edns import Edns
+from clusterdns.dns.edns import Edns, encode_opt
 from clusterdns.dns.names import ROOT
 from clusterdns.dns.peek import HEADER_BYTES, Peek
 from clusterdns.dns.types import FLAG_CD, FLAG_RD, IN, QUERY
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 MIN_UDP_BYTES = 512
 MAX_MESSAGE_BYTES = 65535
+
+_OPCODE_BITS = 0x7800
 
 Protocol = Literal["udp", "tcp"]
 
@@ -54,9 +56,10 @@ class Query(Peek):
     server: the listener, as the metrics' label ``server`` names it.
     resolve: asks the listener for another name as this query's client would, see ``Setup.resolve``.
     depth: how many internal look-ups led to this one, 0 for a client's query.
+    derived: True if it differs from what the client sent.
     """
 
-    __slots__ = ("client", "depth", "resolve", "server", "zone")
+    __slots__ = ("client", "depth", "derived", "resolve", "server", "zone")
 
     resolve: Callable[[Query, bytes, int], Reply | Awaitable[Reply]]
 
@@ -66,6 +69,7 @@ class Query(Peek):
         self.zone = ROOT
         self.server = ""
         self.depth = 0
+        self.derived = False
 
     @property
     def id(self) -> int:
@@ -79,6 +83,24 @@ class Query(Peek):
             return MAX_MESSAGE_BYTES
         return max(MIN_UDP_BYTES, self.edns.size) if self.edns else MIN_UDP_BYTES
 
+    def message(self) -> bytes:
+        """The octets to ask others with: the client's own, or for a derived query its flags, question and OPT."""
+        if not self.derived:
+            return self.packet
+        opt = b""
+        if self.edns is not None:
+            opt = encode_opt(self.edns.size, do=self.edns.do, options=self.edns.options)
+        return b"".join(
+            (
+                self.packet[:2],
+                (self.opcode << 11 | self.flags & ~_OPCODE_BITS).to_bytes(2, "big"),
+                b"\x00\x01\x00\x00\x00\x00\x00",
+                b"\x01" if opt else b"\x00",
+                self.packet[HEADER_BYTES : self.question_end],
+                opt,
+            )
+        )
+
     def derive(
         self, *, name: bytes | None = None, qtype: int | None = None, edns: Edns | None = None, depth: int | None = None
     ) -> Query:
@@ -89,6 +111,7 @@ class Query(Peek):
         copy.server = self.server
         copy.resolve = self.resolve
         copy.depth = self.depth if depth is None else depth
+        copy.derived = True
         copy.flags = self.flags & (FLAG_RD | FLAG_CD)
         copy.opcode = QUERY if name is not None else self.opcode
         copy.name = self.name if name is None else name

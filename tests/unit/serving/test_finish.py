@@ -8,7 +8,7 @@ import pytest
 from support.serving import client, query, wire
 
 from clusterdns.dns import names, types
-from clusterdns.dns.edns import extended_error
+from clusterdns.dns.edns import encode_option, extended_error
 from clusterdns.dns.wire import Record
 from clusterdns.fastpath.answer import CompiledAnswer, counts
 from clusterdns.serving.finish import finish
@@ -118,3 +118,14 @@ def test_notify_reply_has_no_rd():
     message = parse(finish(asked, Reply())[0])
     assert dns.flags.to_text(message.flags) == "QR"
     assert message.opcode() == 4
+
+
+def test_an_option_of_the_reply_is_not_echoed_a_second_time():
+    cookie = dns.edns.GenericOption(10, b"12345678")
+    reply = Reply()
+    reply.options = encode_option(10, b"12345678abcdefgh")
+    message = written(query(use_edns=0, options=[cookie, dns.edns.GenericOption(3, b"")]), reply)
+    assert [(int(option.otype), option.to_wire()) for option in message.options] == [
+        (10, b"12345678abcdefgh"),
+        (3, b""),
+    ]
