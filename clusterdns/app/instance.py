@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from clusterdns.app.block import BlockSetup, ListenAddress, server_label
 from clusterdns.config.plan import BlockPlan, Plan
@@ -14,6 +14,7 @@ from clusterdns.plugins import table
 from clusterdns.serving.capabilities import Lingering, ReadinessSource, Services
 from clusterdns.serving.chain import Block
 from clusterdns.serving.engine import Engine, FaultCounter
+from clusterdns.serving.limits import ConnectionLimits, LimitsConnections
 from clusterdns.serving.plugin import Plugin
 from clusterdns.serving.router import Router
 
@@ -29,6 +30,15 @@ def listen_addresses(block: BlockPlan) -> tuple[ListenAddress, ...]:
     """Where a block listens: its binds, or every address, on the ports of its keys."""
     found = {(address, key.port): None for key in block.keys for address in block.binds or ("",)}
     return tuple(found)
+
+
+def _limits(plugins: Iterable[Plugin]) -> ConnectionLimits:
+    """What a listener grants to connections, by the plugins of its blocks in file order."""
+    limits = ConnectionLimits()
+    for plugin in plugins:
+        if isinstance(plugin, LimitsConnections):
+            limits = plugin.limit(limits)
+    return limits
 
 
 class Instance:
@@ -53,16 +63,26 @@ class Instance:
         self._services = services
         self._started: list[Plugin] = []
         zones: dict[ListenAddress, dict[bytes, Block]] = {}
+        plugins: dict[ListenAddress, list[Plugin]] = {}
         for block_plan in plan.blocks:
             listen = listen_addresses(block_plan)
             block = self._block(
                 block_plan, tuple((address, ports[address, port]) for address, port in listen), directory
             )
+            for place in listen:
+                plugins.setdefault(place, []).extend(block.plugins)
             for key in block_plan.keys:
                 for address in block_plan.binds or ("",):
                     zones.setdefault((address, key.port), {})[names.from_text(key.zone)] = block
         self.engines: dict[ListenAddress, Engine] = {
-            listen: Engine(server_label((listen[0], ports[listen])), Router(blocks), faults, crash=crash)
+            listen: Engine(
+                server_label((listen[0], ports[listen])),
+                Router(blocks),
+                faults,
+                crash=crash,
+                any_class=any(plugin.any_class for plugin in plugins[listen]),
+                limits=_limits(plugins[listen]),
+            )
             for listen, blocks in zones.items()
         }
         self._end_collecting: Callable[[], object] | None = None
@@ -98,7 +118,9 @@ class Instance:
 
     async def wait_ready(self, seconds: float) -> bool:
         """Wait until the plugins that need time to start are ready, at most ``seconds``; False if some are not."""
-        waiting = [plugin for plugin in self.plugins if isinstance(plugin, ReadinessSource)]
+        waiting = [
+            plugin for plugin in self.plugins if isinstance(plugin, ReadinessSource) and not plugin.ready_by_queries
+        ]
         end = asyncio.get_running_loop().time() + seconds
         while not all(plugin.ready() for plugin in waiting):
             if asyncio.get_running_loop().time() > end:

@@ -20,6 +20,7 @@ from clusterdns.errors import QueryError
 from clusterdns.fastpath.memo import Memo
 from clusterdns.serving.chain import Block
 from clusterdns.serving.finish import finish, refuse
+from clusterdns.serving.limits import ConnectionLimits
 from clusterdns.serving.plugin import Result
 from clusterdns.serving.query import Client, Query
 from clusterdns.serving.reply import Reply
@@ -51,6 +52,8 @@ class Engine:
 
     server: the listener as the metrics' label ``server`` names it, ``dns://:53``.
     faults: where panics and queries for no block are counted.
+    any_class: True if a block has answers to queries of other classes than IN; otherwise they are refused.
+    limits: what the listener grants to a connection.
     """
 
     def __init__(
@@ -60,9 +63,13 @@ class Engine:
         faults: FaultCounter,
         *,
         crash: Callable[[BaseException], None] | None = None,
+        any_class: bool = False,
+        limits: ConnectionLimits | None = None,
     ) -> None:
         self.server = server
         self.router = router
+        self.limits = limits or ConnectionLimits()
+        self._any_class = any_class
         self._faults = faults
         self._crash = crash
         self._random = Random()
@@ -81,7 +88,7 @@ class Engine:
         query.server = self.server
         query.resolve = self.resolve
         route = self.router.route(query.key, query.qtype)
-        if route is None or query.qclass != IN:
+        if route is None or (query.qclass != IN and not self._any_class):
             return self._write(query, None, Reply(REFUSED), started)
         if query.edns is not None and query.edns.version:
             return self._write(query, None, Reply(BADVERS), started)

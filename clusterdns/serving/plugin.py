@@ -37,12 +37,17 @@ class Plugin:
         chance or a count), so that a reply that passed it may be reused. ``loadbalance`` is pure: it sets ``variants``.
     in_chain: True if it has ``handle``.
     terminal: True if it answers every query that reaches it, so that nothing behind it is ever asked.
+    any_class: True if it has answers to queries of other classes than IN; without such a plugin in any of its blocks a
+        listener refuses them.
+    ready_by_queries: True if only queries make it ready, so that a start must not wait for that.
     """
 
     name: ClassVar[str]
     pure: ClassVar[bool] = False
     in_chain: ClassVar[bool] = False
     terminal: ClassVar[bool] = False
+    any_class: ClassVar[bool] = False
+    ready_by_queries: ClassVar[bool] = False
 
     next: Handler
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """DNS over TCP (RFC 7766): pipelined queries, replies as they are ready, idle connections closed.
 
-A connection holds at most one unfinished message and MAX_PIPELINED queries that wait; while its client doesn't read,
-nothing more is read from it.
+How long a connection may take is the engine's to say (``Engine.limits``); octets that trickle in don't extend the time
+that a message has. A connection holds at most one unfinished message and MAX_PIPELINED queries that wait; while its
+client doesn't read, nothing more is read from it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from time import perf_counter
 from typing import Final, cast
 
 from clusterdns.serving.engine import Engine
+from clusterdns.serving.limits import ConnectionLimits
 from clusterdns.serving.query import Client
 
 MAX_CONNECTIONS: Final = 4096
@@ -24,18 +26,13 @@ MAX_CONNECTIONS: Final = 4096
 MAX_PIPELINED: Final = 128
 """Queries of one connection that may wait for something else at a time."""
 
-FIRST_QUERY_SECONDS: Final = 3.0
-IDLE_SECONDS: Final = 10.0
-WRITE_SECONDS: Final = 5.0
-"""CoreDNS's limits. A message once begun has FIRST_QUERY_SECONDS to arrive, however slowly its octets come."""
-
 _READ_LIMIT: Final = 2 + 65535
 
 log = logging.getLogger("clusterdns.tcp")
 
 
 class TcpListener:
-    """One listening socket. ``engine`` may be exchanged at any time."""
+    """One listening socket. ``engine`` may be exchanged at any time; its limits hold from then on."""
 
     def __init__(self, sock: socket.socket, engine: Engine, loop: asyncio.AbstractEventLoop) -> None:
         self.socket = sock
@@ -91,6 +88,12 @@ class Connection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
         self._begun = False
+        self._queries = 0
+        self._spent = False
+
+    @property
+    def _limits(self) -> ConnectionLimits:
+        return self._listener.engine.limits
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has connected."""
@@ -102,7 +105,7 @@ class Connection(asyncio.Protocol):
         self._client = Client("tcp", peer[0], peer[1], local[0], local[1])
         self._listener.make_room()
         self._listener.connections[self] = None
-        self._expire_in(FIRST_QUERY_SECONDS)
+        self._expire_in(self._limits.read_seconds)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
@@ -114,7 +117,9 @@ class Connection(asyncio.Protocol):
         self._buffer.clear()
 
     def data_received(self, data: bytes) -> None:
-        """Octets have arrived: answer each whole message."""
+        """Octets have arrived: answer each whole message. Those of a client that has asked enough are thrown away."""
+        if self._spent:
+            return
         buffer = self._buffer
         buffer += data
         self._work()
@@ -128,7 +133,7 @@ class Connection(asyncio.Protocol):
         """The client reads more slowly than we answer."""
         self._paused = True
         self._update_reading()
-        self._write_timer = self._listener.loop.call_later(WRITE_SECONDS, self.abort)
+        self._write_timer = self._listener.loop.call_later(self._limits.write_seconds, self.abort)
 
     def resume_writing(self) -> None:
         """The client has caught up."""
@@ -152,9 +157,10 @@ class Connection(asyncio.Protocol):
     def _work(self) -> None:
         """Answer the whole messages in the buffer, as far as the client's reading and waiting queries allow."""
         buffer = self._buffer
+        most = self._limits.max_queries
         position = 0
         answered = False
-        while not self._paused and self._waiting < MAX_PIPELINED and self._transport is not None:
+        while not self._paused and self._waiting < MAX_PIPELINED and self._transport is not None and not self._spent:
             if len(buffer) < position + 2:
                 break
             end = position + 2 + (buffer[position] << 8 | buffer[position + 1])
@@ -163,7 +169,9 @@ class Connection(asyncio.Protocol):
             self._answer(bytes(buffer[position + 2 : end]))
             answered = True
             position = end
-        del buffer[:position]
+            self._queries += 1
+            self._spent = most > 0 and self._queries >= most
+        del buffer[: len(buffer) if self._spent else position]
         if self._transport is None:
             return
         self._watch_time(answered)
@@ -178,7 +186,7 @@ class Connection(asyncio.Protocol):
             connections.pop(self, None)
             connections[self] = None
         if answered or begun != self._begun:
-            self._expire_in(FIRST_QUERY_SECONDS if begun else IDLE_SECONDS)
+            self._expire_in(self._limits.read_seconds if begun else self._limits.idle_seconds)
         self._begun = begun
 
     def _answer(self, packet: bytes) -> None:
@@ -217,8 +225,13 @@ class Connection(asyncio.Protocol):
             self._transport.write(len(reply).to_bytes(2, "big") + reply)
 
     def _close_if_done(self) -> None:
-        if self._closing and not self._waiting and not self._paused and self._transport is not None:
+        if self._transport is None or self._waiting or self._paused or self._transport.is_closing():
+            return
+        if self._closing:
             self._transport.close()
+        elif self._spent and self._transport.can_write_eof():
+            # Closing with unread octets would reset the connection, and the last replies would be lost with it.
+            self._transport.write_eof()
 
     def _update_reading(self) -> None:
         if self._transport is None or self._transport.is_closing():
@@ -235,6 +248,6 @@ class Connection(asyncio.Protocol):
 
     def _expire(self) -> None:
         if self._waiting:
-            self._expire_in(IDLE_SECONDS)
+            self._expire_in(self._limits.idle_seconds)
         elif self._transport is not None:
             self._transport.close()

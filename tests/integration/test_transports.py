@@ -14,6 +14,7 @@ from clusterdns.dns import types
 from clusterdns.dns.wire import Record
 from clusterdns.errors import LifecycleError
 from clusterdns.fastpath.answer import CompiledAnswer, counts
+from clusterdns.serving.limits import ConnectionLimits
 from clusterdns.serving.reply import Reply
 from clusterdns.transports import mmsg, tcp, udp
 from clusterdns.transports.listen import has_ipv6, open_listen_sockets
@@ -49,8 +50,8 @@ async def late(query):
 class Listening:
     """UDP and TCP listeners on one address, for the time of a ``with``."""
 
-    def __init__(self, address="127.0.0.1"):
-        self.engine = make_engine({".": [Answering(answer)]})
+    def __init__(self, address="127.0.0.1", **options):
+        self.engine = make_engine({".": [Answering(answer)]}, **options)
         self.sockets = open_listen_sockets(address, 0)
         self.port = self.sockets.port
 
@@ -217,12 +218,9 @@ def test_tcp_message_may_come_octet_by_octet_and_half_closed():
     asyncio.run(scenario())
 
 
-def test_tcp_closes_idle_and_slow_connections(monkeypatch):
-    monkeypatch.setattr(tcp, "FIRST_QUERY_SECONDS", 0.1)
-    monkeypatch.setattr(tcp, "IDLE_SECONDS", 0.3)
-
+def test_tcp_closes_idle_and_slow_connections():
     async def scenario():
-        async with Listening() as server:
+        async with Listening(limits=ConnectionLimits(read_seconds=0.1, idle_seconds=0.3)) as server:
             loop = asyncio.get_running_loop()
             silent, _ = await asyncio.open_connection("127.0.0.1", server.port)
             started = loop.time()
@@ -238,6 +236,46 @@ def test_tcp_closes_idle_and_slow_connections(monkeypatch):
             writer.write(b"\x20")
             await asyncio.wait_for(reader.read(), 2)
             assert loop.time() - started < 0.25, "octets that trickle in must not extend the time for a message"
+
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            writer.write(framed(wire("a.")))
+            await read_reply(reader)
+            started = loop.time()
+            assert await asyncio.wait_for(reader.read(), 2) == b""
+            assert 0.25 < loop.time() - started < 0.6
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("name", ["a.", "late."])
+def test_tcp_connection_ends_after_the_queries_that_are_granted(name):
+    async def scenario():
+        async with Listening(limits=ConnectionLimits(read_seconds=0.5, max_queries=3)) as server:
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            writer.write(framed(*[wire(name, id=number) for number in range(200)]))
+            assert {(await read_reply(reader)).id for _ in range(3)} == {0, 1, 2}
+            writer.write(framed(wire(name)))  # unread octets must not reset the connection before its end is read
+            assert await asyncio.wait_for(reader.read(), 2) == b""
+            assert server.tcp[0].packets == 3
+            writer.close()
+            await writer.wait_closed()
+            await asyncio.sleep(0.02)
+            assert not server.tcp[0].connections
+
+    asyncio.run(scenario())
+
+
+def test_limits_of_a_new_engine_hold_for_connections_that_are_there():
+    async def scenario():
+        async with Listening() as server:
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            writer.write(framed(wire("a.")))
+            await read_reply(reader)
+            limits = ConnectionLimits(idle_seconds=0.05)
+            server.tcp[0].engine = make_engine({".": [Answering(answer)]}, limits=limits)
+            writer.write(framed(wire("a.")))
+            await read_reply(reader)
+            assert await asyncio.wait_for(reader.read(), 2) == b""
 
     asyncio.run(scenario())
 
@@ -258,11 +296,9 @@ def test_tcp_makes_room_for_new_connections(monkeypatch):
     asyncio.run(scenario())
 
 
-def test_tcp_client_that_does_not_read_is_not_read_from_and_dropped(monkeypatch):
-    monkeypatch.setattr(tcp, "WRITE_SECONDS", 0.2)
-
+def test_tcp_client_that_does_not_read_is_not_read_from_and_dropped():
     async def scenario():
-        async with Listening() as server:
+        async with Listening(limits=ConnectionLimits(write_seconds=0.2)) as server:
             sock = socket.create_connection(("127.0.0.1", server.port))
             sock.setblocking(False)
             loop = asyncio.get_running_loop()

@@ -73,10 +73,10 @@ class Faults:
         self.refused.append((names.to_text(query.name), reply.rcode))
 
 
-def make_engine(zones, faults=None):
+def make_engine(zones, faults=None, **options):
     """An engine from zones (text) and their plugins."""
     blocks = {names.from_text(zone): Block(plugins) for zone, plugins in zones.items()}
-    return Engine("dns://:53", Router(blocks), faults or Faults())
+    return Engine("dns://:53", Router(blocks), faults or Faults(), **options)
 
 
 def client(protocol="udp", address="192.0.2.1"):

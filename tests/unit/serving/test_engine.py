@@ -56,6 +56,19 @@ def test_name_in_no_zone_and_class_other_than_in_are_refused_and_counted(make_en
     assert faults.refused == [("example.net.", 5), ("example.org.", 5)]
 
 
+def test_other_classes_are_answered_where_a_block_of_the_listener_can(make_engine, faults):
+    asked = []
+
+    def answer(query):
+        asked.append(query.qclass)
+        return Reply(plugin="answering")
+
+    engine = make_engine({"example.org.": [Answering(answer)]}, any_class=True)
+    assert ask(engine, wire("example.org.", rdclass="CH")).rcode() == dns.rcode.NOERROR
+    assert ask(engine, wire("example.net.", rdclass="CH")).rcode() == dns.rcode.REFUSED
+    assert (asked, faults.refused) == ([types.CH], [("example.net.", 5)])
+
+
 def test_block_without_plugins_refuses(make_engine):
     assert ask(make_engine({".": []}), wire()).rcode() == dns.rcode.REFUSED
 
