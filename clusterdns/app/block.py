@@ -46,6 +46,8 @@ class BlockSetup:
         root = plan.directive("root")
         self.root = str(getattr(root.options, "path", "")) if root is not None else ""
         self.debug = plan.directive("debug") is not None
+        view = plan.directive("view")
+        self.view = str(getattr(view.options, "name", "")) if view is not None else ""
         self.siblings: dict[str, Plugin] = {}
         self._publish = publish
 

@@ -62,7 +62,7 @@ class Instance:
         self.plugins: list[Plugin] = []
         self._services = services
         self._started: list[Plugin] = []
-        zones: dict[ListenAddress, dict[bytes, Block]] = {}
+        zones: dict[ListenAddress, dict[bytes, list[Block]]] = {}
         plugins: dict[ListenAddress, list[Plugin]] = {}
         for block_plan in plan.blocks:
             listen = listen_addresses(block_plan)
@@ -73,7 +73,7 @@ class Instance:
                 plugins.setdefault(place, []).extend(block.plugins)
             for key in block_plan.keys:
                 for address in block_plan.binds or ("",):
-                    zones.setdefault((address, key.port), {})[names.from_text(key.zone)] = block
+                    zones.setdefault((address, key.port), {}).setdefault(names.from_text(key.zone), []).append(block)
         self.engines: dict[ListenAddress, Engine] = {
             listen: Engine(
                 server_label((listen[0], ports[listen])),

@@ -8,6 +8,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 
 from clusterdns.cluster.store import Store
 from clusterdns.observability.metrics import Registry
+from clusterdns.serving.metadata import Metadata
 from clusterdns.serving.plugin import Plugin, Result
 from clusterdns.serving.query import Query
 from clusterdns.serving.reply import Reply
@@ -120,6 +121,7 @@ class Setup(Protocol):
     listen: addresses that the block listens on, as (address, port); the address is empty for all.
     directory, root: see BlockContext.
     debug: True if the block has ``debug``.
+    view: label ``view`` of the metrics, the name of the block's ``view``; empty without one.
     siblings: the plugins of the block by directive name; complete once ``start`` is called.
     """
 
@@ -129,6 +131,7 @@ class Setup(Protocol):
     directory: str
     root: str
     debug: bool
+    view: str
     siblings: dict[str, Plugin]
     services: Services
 
@@ -155,11 +158,42 @@ class ReadinessSource(Protocol):
 
 
 @runtime_checkable
+class NameOwner(Protocol):
+    """A plugin whose names come and go by events, so that nothing in front of it may keep an answer in their place."""
+
+    def owns(self, query: Query) -> bool | None:
+        """True if it has the answer now, False if it would ask the next plugin, None outside of its zones.
+
+        What it is about a name may change with every event; whether a name is in its zones never does.
+        """
+
+
+@runtime_checkable
 class Lingering(Protocol):
     """A plugin that puts off the end of the process (``health`` with ``lameduck``)."""
 
     async def linger(self) -> None:
         """Called before anything is stopped, when the process is to end; all goes on until it returns."""
+
+
+@runtime_checkable
+class View(Protocol):
+    """A plugin that says which queries of its zones the block is for (``view``)."""
+
+    @property
+    def asks_client(self) -> bool:
+        """True if more than the query's bytes decides: the client, the time, what others know about the query."""
+
+    def admits(self, query: Query) -> bool:
+        """True if the block is for the query."""
+
+
+@runtime_checkable
+class MetadataCollector(Protocol):
+    """A plugin that lets the others of its block know about queries what each of them knows (``metadata``)."""
+
+    def collect(self, query: Query) -> Metadata:
+        """What there is to know about a client's query."""
 
 
 @runtime_checkable

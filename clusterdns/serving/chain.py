@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from clusterdns.dns.types import REFUSED
-from clusterdns.serving.capabilities import HitObserver, Observer
+from clusterdns.serving.capabilities import HitObserver, MetadataCollector, Observer, View
 from clusterdns.serving.plugin import Handler, Plugin, Result, after
 from clusterdns.serving.query import Query
 from clusterdns.serving.reply import Reply
@@ -16,6 +16,7 @@ class Block:
     """A server block that runs.
 
     handler: the chain's first plugin; None for a block without plugins in the chain, which refuses everything.
+    view: says which queries the block is for; None if for all of its zones.
     observers: plugins that look at each reply.
     reuse: True if replies of this block may be reused: every observer can do with a count of them.
     debug: True if exceptions of plugins are to end the process.
@@ -31,12 +32,29 @@ class Block:
         self.hit_observers: tuple[HitObserver, ...] = tuple(
             plugin for plugin in self.plugins if isinstance(plugin, HitObserver)
         )
-        self.reuse = len(self.observers) == len(self.hit_observers)
+        self.view = next((plugin for plugin in self.plugins if isinstance(plugin, View)), None)
+        self._collector = next((plugin for plugin in self.plugins if isinstance(plugin, MetadataCollector)), None)
+        self.reuse = all(isinstance(observer, HitObserver) for observer in self.observers)
+
+    def admits(self, query: Query) -> bool:
+        """True if the block is for the query, which is in one of its zones."""
+        if self.view is None:
+            return True
+        if self._collector is None:
+            return self.view.admits(query)
+        before = query.metadata
+        query.metadata = self._collector.collect(query)
+        try:
+            return self.view.admits(query)
+        finally:
+            query.metadata = before
 
     def handle(self, query: Query) -> Result:
         """The chain's reply."""
         if self.handler is None:
             return Reply(REFUSED)
+        if self._collector is not None:
+            query.metadata = self._collector.collect(query)
         return self.handler(query)
 
 

@@ -21,7 +21,7 @@ from clusterdns.fastpath.memo import Memo
 from clusterdns.serving.chain import Block
 from clusterdns.serving.finish import finish, refuse
 from clusterdns.serving.limits import ConnectionLimits
-from clusterdns.serving.plugin import Result
+from clusterdns.serving.plugin import Result, after
 from clusterdns.serving.query import Client, Query
 from clusterdns.serving.reply import Reply
 from clusterdns.serving.router import Router
@@ -87,14 +87,16 @@ class Engine:
             return refuse(packet, error)
         query.server = self.server
         query.resolve = self.resolve
-        route = self.router.route(query.key, query.qtype)
+        route = self.router.route(query)
         if route is None or (query.qclass != IN and not self._any_class):
             return self._write(query, None, Reply(REFUSED), started)
         if query.edns is not None and query.edns.version:
             return self._write(query, None, Reply(BADVERS), started)
-        query.zone, block = route
+        query.zone, block, by_client = route
         try:
             result = block.handle(query)
+            if by_client:
+                result = after(result, _clear_reusable)
         except Exception as error:
             result = self._recover(block, error)
         if isinstance(result, Reply):
@@ -114,11 +116,12 @@ class Engine:
         if depth > MAX_LOOKUP_DEPTH:
             return Reply.failure(f"more than {MAX_LOOKUP_DEPTH} look-ups lead to one another", plugin="engine")
         inner = query.derive(name=name, qtype=qtype, depth=depth)
-        route = self.router.route(inner.key, qtype)
+        route = self.router.route(inner)
         if route is None:
             return Reply(REFUSED)
-        inner.zone, block = route
-        return block.handle(inner)
+        inner.zone, block, by_client = route
+        result = block.handle(inner)
+        return after(result, _clear_reusable) if by_client else result
 
     def _write(self, query: Query, block: Block | None, reply: Reply, started: float) -> bytes | None:
         keep = reply.reusable and block is not None and block.reuse and not reply.error
@@ -207,3 +210,9 @@ class Engine:
         self._hits[block, query.zone] += hits
         for observer in block.hit_observers:
             observer.observe_hits(query, reply, size, hits)
+
+
+def _clear_reusable(reply: Reply) -> Reply:
+    """Another client's query of the same bytes may be for another block."""
+    reply.reusable = False
+    return reply

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Literal
 from clusterdns.dns.edns import Edns, encode_opt
 from clusterdns.dns.names import ROOT
 from clusterdns.dns.peek import HEADER_BYTES, Peek
-from clusterdns.dns.types import FLAG_CD, FLAG_RD, IN, QUERY
+from clusterdns.dns.types import FLAG_AD, FLAG_CD, FLAG_RD, IN, QUERY
+from clusterdns.serving.metadata import NO_METADATA, Metadata
 
 if TYPE_CHECKING:
     from clusterdns.serving.reply import Reply
@@ -57,9 +58,10 @@ class Query(Peek):
     resolve: asks the listener for another name as this query's client would, see ``Setup.resolve``.
     depth: how many internal look-ups led to this one, 0 for a client's query.
     derived: True if it differs from what the client sent.
+    metadata: what the plugins of the server block know about the client's query; nothing without ``metadata``.
     """
 
-    __slots__ = ("client", "depth", "derived", "resolve", "server", "zone")
+    __slots__ = ("client", "depth", "derived", "metadata", "resolve", "server", "zone")
 
     resolve: Callable[[Query, bytes, int], Reply | Awaitable[Reply]]
 
@@ -70,6 +72,7 @@ class Query(Peek):
         self.server = ""
         self.depth = 0
         self.derived = False
+        self.metadata: Metadata = NO_METADATA
 
     @property
     def id(self) -> int:
@@ -102,9 +105,17 @@ class Query(Peek):
         )
 
     def derive(
-        self, *, name: bytes | None = None, qtype: int | None = None, edns: Edns | None = None, depth: int | None = None
+        self,
+        *,
+        name: bytes | None = None,
+        qtype: int | None = None,
+        qclass: int | None = None,
+        edns: Edns | None = None,
+        depth: int | None = None,
     ) -> Query:
-        """A query like this one with another question or OPT, for the same client."""
+        """A query like this one with another question or OPT, for the same client. Another name is asked in class IN
+        unless ``qclass`` says otherwise.
+        """
         copy = object.__new__(Query)
         copy.client = self.client
         copy.zone = self.zone
@@ -112,14 +123,15 @@ class Query(Peek):
         copy.resolve = self.resolve
         copy.depth = self.depth if depth is None else depth
         copy.derived = True
-        copy.flags = self.flags & (FLAG_RD | FLAG_CD)
+        copy.metadata = self.metadata
+        copy.flags = self.flags & (FLAG_RD | FLAG_CD | FLAG_AD)
         copy.opcode = QUERY if name is not None else self.opcode
         copy.name = self.name if name is None else name
         copy.key = copy.name.lower()
         copy.qtype = self.qtype if qtype is None else qtype
-        copy.qclass = self.qclass if name is None else IN
+        copy.qclass = qclass if qclass is not None else self.qclass if name is None else IN
         copy.edns = self.edns if edns is None else edns
-        if name is None and qtype is None:
+        if name is None and qtype is None and qclass is None:
             copy.packet = self.packet
             copy.question_end = self.question_end
         else:

@@ -46,7 +46,7 @@ def query_functions(query: Query) -> dict[str, Callable[..., object]]:
         "opcode": lambda: query.opcode,
         "do": lambda: query.edns is not None and query.edns.do,
         "incidr": incidr,
-        "metadata": lambda label: "",
+        "metadata": query.metadata.get,
     }
 
 

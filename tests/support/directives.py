@@ -121,6 +121,7 @@ class FakeSetup:
         self.directory = "/"
         self.root = ""
         self.debug = False
+        self.view = ""
         self.siblings = {}
 
     def path(self, argument):

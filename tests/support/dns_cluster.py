@@ -125,6 +125,7 @@ class FakeSetup:
     def __init__(self, store: Store, local_addresses: tuple[str, ...] = ()) -> None:
         self.zones = (names.from_text(ZONE),)
         self.published = 0
+        self.view = ""
         self.resolver: Callable[[Query, bytes, int], Result] = lambda query, name, qtype: Reply()
         self.asked: list[tuple[str, int]] = []
         self.leased: list[tuple[str, ...]] = []

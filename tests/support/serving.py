@@ -73,9 +73,16 @@ class Faults:
         self.refused.append((names.to_text(query.name), reply.rcode))
 
 
+def _is_shared(plugins):
+    return bool(plugins) and isinstance(plugins[0], list)
+
+
 def make_engine(zones, faults=None, **options):
-    """An engine from zones (text) and their plugins."""
-    blocks = {names.from_text(zone): Block(plugins) for zone, plugins in zones.items()}
+    """An engine from zones (text) and their plugins, or several lists of plugins for several blocks of one zone."""
+    blocks = {
+        names.from_text(zone): [Block(sharing) for sharing in ([plugins], plugins)[_is_shared(plugins)]]
+        for zone, plugins in zones.items()
+    }
     return Engine("dns://:53", Router(blocks), faults or Faults(), **options)
 
 

@@ -105,7 +105,7 @@ def test_a_plugins_fault_is_a_servfail_and_counted(make_engine, faults, late):
 @pytest.mark.parametrize("stacktrace", [False, True])
 def test_a_fault_is_logged_with_its_traceback_where_that_is_asked_for(make_engine, caplog, stacktrace):
     engine = make_engine({".": [Answering(lambda query: 1 / 0)]})
-    engine.router.blocks[names.ROOT].stacktrace = stacktrace
+    engine.router.blocks[names.ROOT][0].stacktrace = stacktrace
     ask(engine, wire())
     (record,) = caplog.records
     assert record.getMessage() == 'Recovered from panic in server: "dns://:53" ZeroDivisionError: division by zero'
@@ -229,7 +229,7 @@ def test_blocks_share_the_durations_of_a_listener(make_engine):
 
 def test_internal_look_ups_that_lead_to_one_another_end(make_engine):
     engine = make_engine({".": [Answering(lambda query: query.resolve(query, query.name, query.qtype))]})
-    plugin = engine.router.blocks[names.ROOT].plugins[0]
+    plugin = engine.router.blocks[names.ROOT][0].plugins[0]
     assert ask(engine, wire()).rcode() == dns.rcode.SERVFAIL
     assert plugin.asked == MAX_LOOKUP_DEPTH + 1
 
