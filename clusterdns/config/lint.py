@@ -2,7 +2,7 @@
 """What loads but surely isn't meant, seen from outside the directives. Plugins add their own with ``reader.warn``.
 
 Looked for are directives that no query reaches, zones that no query asks for, and reverse zones whose queries end at
-``kubernetes`` although the network is larger than the cluster.
+``kubernetes`` although the network is larger than the cluster, and views behind a block that takes all of their queries.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ def find_oddities(blocks: Sequence[BlockPlan]) -> list[ConfigError]:
         warnings.extend(_unreached(block))
         warnings.extend(_unasked(block, blocks))
         warnings.extend(_missing_fallthrough(block))
+    warnings.extend(_hidden_views(blocks))
     return warnings
 
 
@@ -175,4 +176,28 @@ def _missing_fallthrough(block: BlockPlan) -> Iterator[ConfigError]:
                 line.name,
                 f"no fallthrough for {shown}: addresses that the cluster doesn't know get NXDOMAIN",
                 f"add to its block: fallthrough {' '.join(missing[:3])}",
+            )
+
+
+# Views that come too late
+
+
+def _hidden_views(blocks: Sequence[BlockPlan]) -> Iterator[ConfigError]:
+    """Blocks of one zone are asked in the order of the file: one without a view leaves nothing to those after it."""
+    taken: dict[tuple[str, str, str, int], Key] = {}
+    for block in blocks:
+        served = [
+            ((key.zone, key.transport, address, key.port), key) for key in block.keys for address in block.binds or ("",)
+        ]
+        view = block.directive("view")
+        if view is None:
+            for place, key in served:
+                taken.setdefault(place, key)
+        elif served and all(place in taken for place, _ in served):
+            first = taken[served[0][0]].token.line
+            yield _warning(
+                view,
+                view.lines[0].name,
+                f"no query comes here: the block of line {first} serves the same zone without a view",
+                "move this block before it",
             )

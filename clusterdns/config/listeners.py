@@ -21,7 +21,9 @@ _Served: TypeAlias = tuple[str, str, str, int]
 
 
 def find_clashes(blocks: Iterable[BlockPlan]) -> list[ConfigError]:
-    """All clashes, each at the later key. A block with a ``view`` claims its zones only for some queries."""
+    """All clashes, each at the later key. A block with a ``view`` claims its zones only for some queries, and may share
+    them with others.
+    """
     claims = _Claims()
     for block in blocks:
         keeps = block.directive("view") is None
@@ -41,6 +43,8 @@ class _Claims:
         served = (key.zone, key.transport, address, key.port)
         anywhere = (key.zone, key.transport, "", key.port)
         if served in self.taken:
+            if not keeps:
+                return
             self.report(key, address, "it is already defined", self.taken[served])
         elif anywhere in self.any_address and (not address or anywhere in self.taken):
             other = self.any_address[anywhere] if not address else ""

@@ -142,3 +142,14 @@ def test_reverse_zone_of_the_block_itself_matters_where_something_stands_behind(
     found = warnings("cluster.local 10.0.0.0/8 {\n kubernetes\n whoami\n}\n")
     assert [text.partition(":")[2].partition(" ")[0] for text in found] == ["2:2:", "3:2:"]
     assert found[0].startswith("Corefile:2:2: no fallthrough for 10.in-addr.arpa")
+
+
+def test_view_behind_a_block_that_takes_all_of_its_queries() -> None:
+    text = "a.test b.test {\n errors\n}\na.test {\n view\n}\nb.test c.test {\n view\n}\n"
+    (warning,) = warnings(text)
+    assert "Corefile:5" in warning
+    assert "the block of line 1 serves the same zone without a view" in warning
+
+
+def test_views_before_a_block_without_one_are_asked() -> None:
+    assert warnings("a.test {\n view\n}\na.test {\n view\n}\na.test {\n errors\n}\n") == []

@@ -201,7 +201,10 @@ def test_same_digest_for_the_same_words_with_and_without_faults() -> None:
             "a.test {\n bind ::1\n}\na.test {\n bind ::1\n}\n",
             "cannot serve dns://a.test.:53 on ::1 - it is already defined",
         ),
-        ("a.test {\n}\na.test {\n view\n}\n", "cannot serve dns://a.test.:53 - it is already defined"),
+        (
+            "a.test {\n}\na.test {\n bind ::1\n view\n}\n",
+            "cannot serve dns://a.test.:53 on ::1 - zone overlap listener capacity with dns://a.test.:53",
+        ),
     ],
 )
 def test_clashes_between_listeners(text: str, expected: str) -> None:
@@ -215,6 +218,7 @@ def test_clashes_between_listeners(text: str, expected: str) -> None:
         "a.test {\n bind 127.0.0.1\n}\na.test {\n bind 127.0.0.2\n}\n",
         "a.test {\n bind 127.0.0.1\n}\nb.test {\n}\n",
         "a.test {\n view\n}\na.test {\n view\n}\na.test {\n}\n",
+        "a.test {\n}\na.test {\n view\n}\n",
     ],
 )
 def test_no_clash(text: str) -> None:
