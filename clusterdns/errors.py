@@ -79,6 +79,21 @@ class WireError(ClusterDNSError):
         self.rcode = rcode
 
 
+class MasterFileError(ClusterDNSError):
+    """A fault in a zone file, or in records that are to be a zone. ``str()`` gives ``file:line: reason``."""
+
+    def __init__(self, reason: str, *, file: str = "", line: int = 0) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.file = file
+        self.line = line
+
+    def __str__(self) -> str:
+        if not self.line:
+            return f"{self.file}: {self.reason}" if self.file else self.reason
+        return f"{self.file}:{self.line}: {self.reason}"
+
+
 class QueryError(ClusterDNSError):
     """A message that is not a query that can be answered.
 

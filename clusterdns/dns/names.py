@@ -27,10 +27,26 @@ def from_text(text: str, origin: bytes = ROOT) -> bytes:
         return origin
     if text in (".", ""):
         return ROOT
+    raw = text.encode("utf-8", "surrogateescape")
     labels: list[bytes] = []
+    if b"\\" in raw:
+        absolute = _unescape_labels(raw, labels, text)
+    else:
+        parts = raw.split(b".")
+        absolute = not parts[-1]
+        if absolute:
+            parts.pop()
+        labels = [_checked_label(part, text) for part in parts]
+    name = b"".join(labels) + (ROOT if absolute else origin)
+    if len(name) > MAX_NAME_BYTES:
+        raise WireError(f"name is longer than {MAX_NAME_BYTES} octets: {text[:80]}")
+    return name
+
+
+def _unescape_labels(raw: bytes, labels: list[bytes], text: str) -> bool:
+    """Add the labels in ``raw`` to ``labels``; True if a dot ends the name."""
     label = bytearray()
     absolute = False
-    raw = text.encode("utf-8", "surrogateescape")
     position = 0
     while position < len(raw):
         octet = raw[position]
@@ -46,13 +62,10 @@ def from_text(text: str, origin: bytes = ROOT) -> bytes:
             label.append(octet)
     if not absolute:
         labels.append(_checked_label(label, text))
-    name = b"".join(labels) + (ROOT if absolute else origin)
-    if len(name) > MAX_NAME_BYTES:
-        raise WireError(f"name is longer than {MAX_NAME_BYTES} octets: {text[:80]}")
-    return name
+    return absolute
 
 
-def _checked_label(label: bytearray, text: str) -> bytes:
+def _checked_label(label: bytes | bytearray, text: str) -> bytes:
     if not label:
         raise WireError(f"empty label in name: {text[:80]}")
     if len(label) > MAX_LABEL_BYTES:
