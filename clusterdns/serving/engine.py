@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from itertools import product
+from collections.abc import Awaitable, Callable, Iterator
+from itertools import chain, product
 from random import Random
 from time import perf_counter
 from typing import Final, Protocol, TypeAlias
 
-from clusterdns.dns.types import BADVERS, IN, REFUSED, SERVFAIL
+from clusterdns.dns.types import BADVERS, FLAG_TC, IN, REFUSED, SERVFAIL
 from clusterdns.errors import QueryError
 from clusterdns.fastpath.memo import Memo
 from clusterdns.serving.chain import Block
-from clusterdns.serving.finish import finish, refuse
+from clusterdns.serving.finish import finish, finish_stream, refuse
 from clusterdns.serving.limits import ConnectionLimits
 from clusterdns.serving.plugin import Result, after
 from clusterdns.serving.query import Client, Query
@@ -32,7 +32,10 @@ MAX_LOOKUP_DEPTH: Final = 8
 _BATCH_BIN_SECONDS: Final = 0.00025
 _BATCH_BINS: Final = 20
 
-Output: TypeAlias = bytes | Awaitable[bytes | None] | None
+Messages: TypeAlias = bytes | Iterator[bytes]
+"""One message, or several over TCP, which are made as they are asked for."""
+
+Output: TypeAlias = Messages | Awaitable[Messages | None] | None
 
 log = logging.getLogger("clusterdns.engine")
 
@@ -79,7 +82,7 @@ class Engine:
         self._batch_seconds = [0.0] * _BATCH_BINS
 
     def handle(self, packet: bytes, client: Client) -> Output:
-        """The reply to a message, None where there is none to send, or an awaitable of either."""
+        """The reply to a message, None where there is none to send, or an awaitable of either. One message over UDP."""
         started = perf_counter()
         try:
             query = Query(packet, client)
@@ -103,7 +106,9 @@ class Engine:
             return self._write(query, block, result, started)
         return self._finish_later(query, block, result, started)
 
-    async def _finish_later(self, query: Query, block: Block, result: Awaitable[Reply], started: float) -> bytes | None:
+    async def _finish_later(
+        self, query: Query, block: Block, result: Awaitable[Reply], started: float
+    ) -> Messages | None:
         try:
             reply = await result
         except Exception as error:
@@ -123,14 +128,19 @@ class Engine:
         result = block.handle(inner)
         return after(result, _clear_reusable) if by_client else result
 
-    def _write(self, query: Query, block: Block | None, reply: Reply, started: float) -> bytes | None:
-        keep = reply.reusable and block is not None and block.reuse and not reply.error
+    def _write(self, query: Query, block: Block | None, reply: Reply, started: float) -> Messages | None:
+        stream: Iterator[bytes] = iter(())
+        keep = reply.reusable and block is not None and block.reuse and not reply.error and reply.stream is None
         memo = self.memo(query.client.protocol, query.client.family)
         keep = keep and memo.is_wanted(query.packet)
         if not keep and len(reply.variants) > 1:
             reply.variants = (self._random.choice(reply.variants),)
         try:
-            messages = () if reply.dropped else finish(query, reply)
+            if reply.stream is None:
+                messages = () if reply.dropped else finish(query, reply)
+            else:
+                stream = self._stream(query, reply)
+                messages = (next(stream),)
         except Exception as error:
             reply = self._recover(block, error)
             messages = finish(query, reply)
@@ -150,7 +160,14 @@ class Engine:
             compiled = reply.compiled
             passing = reply.transient or (compiled is not None and compiled.rotating > len(messages) > 1)
             memo.remember(query.packet, messages, (block, query, reply, size), passing=passing)
-        return messages[0]
+        return messages[0] if reply.stream is None else chain(messages, stream)
+
+    def _stream(self, query: Query, reply: Reply) -> Iterator[bytes]:
+        if query.client.protocol == "tcp":
+            return finish_stream(query, reply)
+        reply.flags |= FLAG_TC
+        reply.stream = None
+        return iter(finish(query, reply))
 
     def _recover(self, block: Block | None, error: Exception) -> Reply:
         if block is not None and block.debug and self._crash is not None:

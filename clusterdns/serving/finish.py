@@ -7,16 +7,21 @@ client's own UDP size. What doesn't fit is dropped from the end, and TC says so.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import chain
 from typing import Final
 
 from clusterdns.dns.edns import COOKIE, EXPIRE, KEEPALIVE, NSID, PADDING, encode_opt, encode_option, option_list
 from clusterdns.dns.peek import HEADER_BYTES
 from clusterdns.dns.types import BADVERS, FLAG_CD, FLAG_QR, FLAG_RD, FLAG_TC, QUERY
 from clusterdns.dns.wire import Writer
-from clusterdns.errors import QueryError
+from clusterdns.errors import QueryError, WireError
 from clusterdns.fastpath.answer import counts
 from clusterdns.serving.query import MAX_MESSAGE_BYTES, MIN_UDP_BYTES, Query
 from clusterdns.serving.reply import Reply, read_sections
+
+STREAM_MESSAGE_BYTES: Final = 16_384
+"""Of one message of several, but for a single longer record: so far compression pointers reach."""
 
 _ECHOED_OPTIONS: Final = frozenset((NSID, EXPIRE, COOKIE, KEEPALIVE, PADDING))
 _ECHOED_FLAGS: Final = FLAG_RD | FLAG_CD
@@ -49,6 +54,36 @@ def finish(query: Query, reply: Reply) -> tuple[bytes, ...]:
         )
     )
     return tuple([start + body + opt for body in bodies])
+
+
+def finish_stream(query: Query, reply: Reply) -> Iterator[bytes]:
+    """The reply as messages that are made one by one, each with the question, the flags and the OPT; at least one.
+
+    Raises WireError for a record that no message can hold.
+    """
+    opt = _opt(query, reply)
+    flags = _flags(query, reply).to_bytes(2, "big")
+    start = query.packet[: query.question_end]
+    writer = Writer(start, question=query.name)
+    count = 0
+
+    def message(end: int) -> bytes:
+        buffer = writer.buffer
+        buffer[2:HEADER_BYTES] = flags + _ONE + counts(count, 0, 1 if opt else 0)
+        return bytes(buffer[:end]) + opt
+
+    for record in chain(reply.records(query).answer, reply.stream or ()):
+        end = len(writer.buffer)
+        writer.write_record(record)
+        if count and len(writer.buffer) + len(opt) > STREAM_MESSAGE_BYTES:
+            yield message(end)
+            writer = Writer(start, question=query.name)
+            writer.write_record(record)
+            count = 0
+        if len(writer.buffer) + len(opt) > MAX_MESSAGE_BYTES:
+            raise WireError(f"no message can hold the {len(record.data)} octets of a record")
+        count += 1
+    yield message(len(writer.buffer))
 
 
 def refuse(packet: bytes, error: QueryError) -> bytes | None:

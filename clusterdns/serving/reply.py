@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from clusterdns.dns.peek import HEADER_BYTES
@@ -38,6 +40,8 @@ class Reply:
         answered the same way until something is published.
     transient: True if a reusable reply may be sent again for a second at most: its TTLs count down.
     dropped: True if nothing is to be sent.
+    stream: records that follow those of the answer section in as many messages as they need, made while they are sent
+        (RFC 5936 section 2.2); None for a reply of one message. Only over TCP: over UDP they are left out, with TC.
     """
 
     __slots__ = (
@@ -51,6 +55,7 @@ class Reply:
         "plugin",
         "rcode",
         "reusable",
+        "stream",
         "transient",
         "variants",
     )
@@ -68,6 +73,7 @@ class Reply:
         self.reusable = False
         self.transient = False
         self.dropped = False
+        self.stream: Iterable[Record] | None = None
 
     @classmethod
     def authoritative(
@@ -111,6 +117,12 @@ class Reply:
             assert compiled is not None
             self._records = read_sections(query, compiled.counts, compiled.body)
         return self._records
+
+    def set_compiled(self, answer: CompiledAnswer) -> None:
+        """Put the sections of a compiled answer in the place of what is there; rcode and flags stay."""
+        self.compiled = answer
+        self.variants = ()
+        self._records = None
 
     def set_records(self, records: Sections) -> None:
         """Put other records in the place of what is there."""

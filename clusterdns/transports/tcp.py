@@ -3,7 +3,7 @@
 
 How long a connection may take is the engine's to say (``Engine.limits``); octets that trickle in don't extend the time
 that a message has. A connection holds at most one unfinished message and MAX_PIPELINED queries that wait; while its
-client doesn't read, nothing more is read from it.
+client doesn't read, nothing more is read from it. A reply of several messages is made while it is sent, in turns.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Awaitable
+from collections import deque
+from collections.abc import Awaitable, Iterator
 from contextlib import suppress
 from time import perf_counter
 from typing import Final, cast
 
-from clusterdns.serving.engine import Engine
+from clusterdns.serving.engine import Engine, Messages
 from clusterdns.serving.limits import ConnectionLimits
 from clusterdns.serving.query import Client
 
@@ -25,6 +26,9 @@ MAX_CONNECTIONS: Final = 4096
 
 MAX_PIPELINED: Final = 128
 """Queries of one connection that may wait for something else at a time."""
+
+_MESSAGES_AT_ONCE: Final = 2
+"""Messages of a long reply made before other work of the process gets a turn: some milliseconds."""
 
 _READ_LIMIT: Final = 2 + 65535
 
@@ -81,6 +85,8 @@ class Connection(asyncio.Protocol):
         self._listener = listener
         self._buffer = bytearray()
         self._waiting = 0
+        self._streams: deque[Iterator[bytes]] = deque()
+        self._going_on = False
         self._closing = False
         self._paused = False
         self._transport: asyncio.Transport | None = None
@@ -115,6 +121,7 @@ class Connection(asyncio.Protocol):
                 timer.cancel()
         self._transport = None
         self._buffer.clear()
+        self._streams.clear()
 
     def data_received(self, data: bytes) -> None:
         """Octets have arrived: answer each whole message. Those of a client that has asked enough are thrown away."""
@@ -141,7 +148,10 @@ class Connection(asyncio.Protocol):
         if self._write_timer is not None:
             self._write_timer.cancel()
             self._write_timer = None
-        self._work()
+        if self._streams:
+            self._go_on_later()
+        else:
+            self._work()
 
     def close_when_done(self) -> None:
         """Close after the replies to what has arrived."""
@@ -160,7 +170,7 @@ class Connection(asyncio.Protocol):
         most = self._limits.max_queries
         position = 0
         answered = False
-        while not self._paused and self._waiting < MAX_PIPELINED and self._transport is not None and not self._spent:
+        while not self._busy and self._transport is not None and not self._spent:
             if len(buffer) < position + 2:
                 break
             end = position + 2 + (buffer[position] << 8 | buffer[position + 1])
@@ -201,17 +211,48 @@ class Connection(asyncio.Protocol):
             return
         assert self._client is not None
         output = listener.engine.handle(packet, self._client)
-        if isinstance(output, bytes):
-            self._write(output)
-        elif output is not None:
+        if not isinstance(output, Awaitable):
+            self._send(output)
+        else:
             self._waiting += 1
             task = listener.loop.create_task(self._answer_later(output))
             task.add_done_callback(self._answered)
 
-    async def _answer_later(self, output: Awaitable[bytes | None]) -> None:
-        reply = await output
-        if reply is not None:
+    async def _answer_later(self, output: Awaitable[Messages | None]) -> None:
+        self._send(await output)
+
+    def _send(self, reply: Messages | None) -> None:
+        if isinstance(reply, bytes):
             self._write(reply)
+        elif reply is not None:
+            self._streams.append(reply)
+            self._go_on_later()
+
+    def _go_on_later(self) -> None:
+        if not self._going_on and not self._paused:
+            self._going_on = True
+            self._listener.loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        """Send some messages of a long reply; while the client doesn't read them, no more are made."""
+        self._going_on = False
+        for _ in range(_MESSAGES_AT_ONCE):
+            if self._paused or not self._streams or self._transport is None:
+                break
+            try:
+                message = next(self._streams[0], None)
+            except Exception as error:
+                log.error("a reply of several messages ends early: %s", error)
+                self.abort()
+                return
+            if message is None:
+                self._streams.popleft()
+            else:
+                self._write(message)
+        if self._streams:
+            self._go_on_later()
+        else:
+            self._work()
 
     def _answered(self, task: asyncio.Task[None]) -> None:
         self._waiting -= 1
@@ -223,6 +264,11 @@ class Connection(asyncio.Protocol):
     def _write(self, reply: bytes) -> None:
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(len(reply).to_bytes(2, "big") + reply)
+
+    @property
+    def _busy(self) -> bool:
+        """True while no more queries are taken: the client has enough to read, or to wait for."""
+        return self._paused or bool(self._streams) or self._waiting >= MAX_PIPELINED
 
     def _close_if_done(self) -> None:
         if self._transport is None or self._waiting or self._paused or self._transport.is_closing():
@@ -236,7 +282,7 @@ class Connection(asyncio.Protocol):
     def _update_reading(self) -> None:
         if self._transport is None or self._transport.is_closing():
             return
-        if self._paused or self._waiting >= MAX_PIPELINED or len(self._buffer) > _READ_LIMIT:
+        if self._busy or len(self._buffer) > _READ_LIMIT:
             self._transport.pause_reading()
         else:
             self._transport.resume_reading()
@@ -247,7 +293,7 @@ class Connection(asyncio.Protocol):
         self._timer = self._listener.loop.call_later(seconds, self._expire)
 
     def _expire(self) -> None:
-        if self._waiting:
+        if self._waiting or self._streams:
             self._expire_in(self._limits.idle_seconds)
         elif self._transport is not None:
             self._transport.close()

@@ -17,7 +17,7 @@ from collections.abc import Awaitable
 from time import perf_counter
 from typing import Final
 
-from clusterdns.serving.engine import Engine
+from clusterdns.serving.engine import Engine, Messages
 from clusterdns.serving.query import Client
 from clusterdns.transports import mmsg
 
@@ -124,7 +124,7 @@ class UdpListener:
                 batch.iovecs[2 * i + 1] = len(output)
                 return True
             self._send_one(output, client)
-        else:
+        elif isinstance(output, Awaitable):
             self._wait_for(output, client)
         return False
 
@@ -146,7 +146,7 @@ class UdpListener:
         local = _read_destination(control) if self._wildcard else ""
         return Client("udp", host, port, local or self._local_address, self._local_port)
 
-    def _wait_for(self, output: Awaitable[bytes | None], client: Client) -> None:
+    def _wait_for(self, output: Awaitable[Messages | None], client: Client) -> None:
         if len(self._waiting) >= MAX_WAITING:
             self.dropped += 1
             _discard(output)
@@ -155,9 +155,9 @@ class UdpListener:
         self._waiting.add(task)
         task.add_done_callback(self._waiting.discard)
 
-    async def _reply_later(self, output: Awaitable[bytes | None], client: Client) -> None:
+    async def _reply_later(self, output: Awaitable[Messages | None], client: Client) -> None:
         reply = await output
-        if reply is not None:
+        if isinstance(reply, bytes):
             self._send_one(reply, client)
 
     def _send_one(self, reply: bytes, client: Client) -> None:
@@ -189,11 +189,11 @@ class UdpListener:
             output = self.engine.handle(packet, client)
             if isinstance(output, bytes):
                 self._send_one(output, client)
-            elif output is not None:
+            elif isinstance(output, Awaitable):
                 self._wait_for(output, client)
 
 
-def _discard(output: Awaitable[bytes | None]) -> None:
+def _discard(output: Awaitable[Messages | None]) -> None:
     close = getattr(output, "close", None)
     if close is not None:
         close()
