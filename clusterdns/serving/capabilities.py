@@ -197,6 +197,14 @@ class MetadataCollector(Protocol):
 
 
 @runtime_checkable
+class ReplyEditor(Protocol):
+    """A plugin that changes every reply of its block to a client, whichever plugin it is from (``header``)."""
+
+    def edit(self, query: Query, reply: Reply) -> Reply:
+        """The reply as it is to be; called after the whole chain. What it does depends on the query's bytes alone."""
+
+
+@runtime_checkable
 class Observer(Protocol):
     """A plugin that looks at each query of its block after the reply is made (``log``, ``errors``, ``prometheus``)."""
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from clusterdns.dns.types import REFUSED
-from clusterdns.serving.capabilities import HitObserver, MetadataCollector, Observer, View
+from clusterdns.serving.capabilities import HitObserver, MetadataCollector, Observer, ReplyEditor, View
 from clusterdns.serving.plugin import Handler, Plugin, Result, after
 from clusterdns.serving.query import Query
 from clusterdns.serving.reply import Reply
@@ -32,6 +32,7 @@ class Block:
         self.hit_observers: tuple[HitObserver, ...] = tuple(
             plugin for plugin in self.plugins if isinstance(plugin, HitObserver)
         )
+        self._editor = next((plugin for plugin in self.plugins if isinstance(plugin, ReplyEditor)), None)
         self.view = next((plugin for plugin in self.plugins if isinstance(plugin, View)), None)
         self._collector = next((plugin for plugin in self.plugins if isinstance(plugin, MetadataCollector)), None)
         self.reuse = all(isinstance(observer, HitObserver) for observer in self.observers)
@@ -55,7 +56,10 @@ class Block:
             return Reply(REFUSED)
         if self._collector is not None:
             query.metadata = self._collector.collect(query)
-        return self.handler(query)
+        editor = self._editor
+        if editor is None or query.depth:
+            return self.handler(query)
+        return after(self.handler(query), lambda reply: editor.edit(query, reply))
 
 
 def link(plugins: tuple[Plugin, ...]) -> Handler | None:
