@@ -97,7 +97,7 @@ def refuse(packet: bytes, error: QueryError) -> bytes | None:
 
 def _flags(query: Query, reply: Reply) -> int:
     echoed = _OPCODE_BITS | _ECHOED_FLAGS if query.opcode == QUERY else _OPCODE_BITS
-    return FLAG_QR | query.flags & echoed | reply.flags | reply.rcode & 15
+    return FLAG_QR | query.flags & echoed & ~reply.cleared | reply.flags | reply.rcode & 15
 
 
 def _limit(query: Query, reply: Reply) -> int:
@@ -128,6 +128,7 @@ def _with_body(query: Query, reply: Reply, body: bytes) -> Reply:
     assert compiled is not None
     copy = Reply(reply.rcode, read_sections(query, compiled.counts, body), flags=reply.flags, plugin=reply.plugin)
     copy.options = reply.options
+    copy.cleared = reply.cleared
     return copy
 
 

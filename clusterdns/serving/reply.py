@@ -30,6 +30,7 @@ class Reply:
 
     rcode: including extended ones.
     flags: header bits AA, TC, RA, AD; QR, opcode, RD and CD come from the query.
+    cleared: header bits that the reply doesn't have although the query has them.
     compiled: the sections as ready bytes, or None; replaced by ``records`` as soon as a plugin sets those.
     variants: the compiled body in several orders; a reply is written with each of them in turn.
     options: EDNS options to add (RFC 6891 section 6.1.2), only written where the query has an OPT.
@@ -46,6 +47,7 @@ class Reply:
 
     __slots__ = (
         "_records",
+        "cleared",
         "compiled",
         "dropped",
         "edns_size",
@@ -63,6 +65,7 @@ class Reply:
     def __init__(self, rcode: int = NOERROR, records: Sections = EMPTY, *, flags: int = 0, plugin: str = "") -> None:
         self.rcode = rcode
         self.flags = flags
+        self.cleared = 0
         self.compiled: CompiledAnswer | None = None
         self.variants: tuple[bytes, ...] = ()
         self._records: Sections | None = records

@@ -25,7 +25,9 @@ class Editing(Plugin):
 
 
 def handled(*plugins, depth=0):
-    result = Block(plugins).handle(query().derive(depth=depth))
+    question = query()
+    question.depth = depth
+    result = Block(plugins).handle(question)
     return result if isinstance(result, Reply) else asyncio.run(result)
 
 

@@ -129,3 +129,13 @@ def test_an_option_of_the_reply_is_not_echoed_a_second_time():
         (10, b"12345678abcdefgh"),
         (3, b""),
     ]
+
+
+@pytest.mark.parametrize("payload", [1232, 512])
+def test_a_flag_of_the_query_can_be_kept_out_of_the_reply(payload):
+    question = query("www.example.org.", "TXT", use_edns=0, payload=payload)
+    body = b"".join(b"\xc0\x0c\0\x10\0\1\0\0\0\5\0\x0a\x09" + b"x" * 9 for _ in range(40))
+    reply = Reply.of_compiled("x", CompiledAnswer(0, counts(40), body))
+    assert written(question, reply).flags & dns.flags.RD
+    reply.cleared = types.FLAG_RD
+    assert not written(question, reply).flags & dns.flags.RD
