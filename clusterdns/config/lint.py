@@ -2,7 +2,7 @@
 """What loads but surely isn't meant, seen from outside the directives. Plugins add their own with ``reader.warn``.
 
 Looked for are directives that no query reaches, zones that no query asks for, and reverse zones whose queries end at
-``kubernetes`` although the network is larger than the cluster, and views behind a block that takes all of their queries.
+``kubernetes`` although the network is larger than the cluster, and views behind a block that takes all their queries.
 """
 
 from __future__ import annotations
@@ -187,7 +187,9 @@ def _hidden_views(blocks: Sequence[BlockPlan]) -> Iterator[ConfigError]:
     taken: dict[tuple[str, str, str, int], Key] = {}
     for block in blocks:
         served = [
-            ((key.zone, key.transport, address, key.port), key) for key in block.keys for address in block.binds or ("",)
+            ((key.zone, key.transport, address, key.port), key)
+            for key in block.keys
+            for address in block.binds or ("",)
         ]
         view = block.directive("view")
         if view is None:

@@ -39,7 +39,7 @@ The placeholders:
 * `{rcode}`: of the reply; `{>rflags}`: its flags: `qr,aa,tc,rd,ra,z,ad,cd`
 * `{duration}`: how long the reply took, in seconds
 * `{>id}`, `{>opcode}`, `{>do}`, `{>bufsize}`: of the query: ID, opcode, DO bit, and how many octets the reply may have
-* `{/LABEL}`: metadata
+* `{/LABEL}`: what `metadata` knows of the query under that label
 
 What there is no value for is `-`; other text in braces stays as it is.
 
@@ -71,6 +71,7 @@ import logging
 import re
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final, TypeAlias
 
 import msgspec
@@ -95,6 +96,7 @@ from clusterdns.dns.types import (
 from clusterdns.errors import ConfigError
 from clusterdns.fastpath.answer import CompiledAnswer
 from clusterdns.serving.capabilities import Setup
+from clusterdns.serving.metadata import NO_METADATA
 from clusterdns.serving.plugin import Plugin
 from clusterdns.serving.query import Query
 from clusterdns.serving.reply import Reply
@@ -199,6 +201,9 @@ class Log(Plugin):
             if any(names.is_in(query.key, scope) for scope in scopes):
                 kind, rsize = self._summary(query, reply)
                 if kind in classes:
+                    if query.metadata is not NO_METADATA:
+                        query.metadata.set("log/type", response_type(query, reply, time.time()).value)
+                        query.metadata.set("log/class", kind.value)
                     self._lines.info(format_line(Event(query, reply, rsize, duration_seconds)))
                 return
 
@@ -236,10 +241,13 @@ def compile_format(text: str) -> Callable[[Event], str]:
     parts: list[str | Part] = []
     position = 0
     for match in _PLACEHOLDER.finditer(text):
-        part = _PLACEHOLDERS.get(match.group())
-        if part is None and not match.group().startswith(_METADATA):
-            continue
-        parts += [text[position : match.start()], part or _no_value]
+        found = match.group()
+        part = _PLACEHOLDERS.get(found)
+        if part is None:
+            if not found.startswith(_METADATA):
+                continue
+            part = partial(_metadata, found[len(_METADATA) : -1])
+        parts += [text[position : match.start()], part]
         position = match.end()
     parts.append(text[position:])
     steps = tuple(part for part in parts if part)
@@ -250,8 +258,8 @@ def compile_format(text: str) -> Callable[[Event], str]:
     return format_line
 
 
-def _no_value(event: Event) -> str:
-    return EMPTY
+def _metadata(label: str, event: Event) -> str:
+    return event.query.metadata.get(label) or EMPTY
 
 
 def _bracketed(address: str) -> str:

@@ -104,7 +104,7 @@ class Prometheus(Plugin):
         super().__init__(options, setup)
         self._options = options
         metrics = setup.services.metrics
-        self._traffic = Traffic(metrics)
+        self._traffic = Traffic(metrics, setup.view)
         self._enabled = metrics.gauge(
             "coredns_plugin_enabled",
             "A metric that indicates whether a plugin is enabled on per server and zone basis.",
@@ -155,7 +155,7 @@ class Prometheus(Plugin):
         setup = self.setup
         zone = names.to_text(setup.zones[0]) if setup.zones else ""
         return [
-            (setup.server, zone, "", name)
+            (setup.server, zone, setup.view, name)
             for name, plugin in setup.siblings.items()
             if plugin.in_chain or isinstance(plugin, Observer)
         ]

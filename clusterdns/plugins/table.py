@@ -14,7 +14,7 @@ from clusterdns.serving.plugin import Plugin
 
 DIRECTIVES: Final[dict[str, str | None]] = {
     "root": "clusterdns.plugins.root:Root",
-    "metadata": None,
+    "metadata": "clusterdns.plugins.metadata:Collector",
     "geoip": None,
     "cancel": None,
     "proxyproto": None,
@@ -65,13 +65,13 @@ DIRECTIVES: Final[dict[str, str | None]] = {
     "secondary": None,
     "etcd": None,
     "loop": "clusterdns.plugins.loop:Loop",
-    "forward": None,
+    "forward": "clusterdns.plugins.forward:Forward",
     "grpc": None,
     "erratic": None,
     "whoami": "clusterdns.plugins.whoami:Whoami",
     "on": None,
     "sign": None,
-    "view": None,
+    "view": "clusterdns.plugins.view:View",
     "nomad": None,
 }
 

@@ -28,16 +28,19 @@ _TYPES: Final = (
 _TYPE_LABELS: Final = {TYPE_NUMBERS[name]: name for name in _TYPES}
 
 _BLOCK: Final = ("server", "zone", "view")
-_VIEW: Final = ""
 _FAMILIES: Final = {1: "1", 2: "2"}
 
 _Metrics: TypeAlias = tuple[Value, Histogram, Histogram, Histogram, Value | None]
 
 
 class Traffic:
-    """Counts queries and replies in a registry; all objects over one registry count together."""
+    """Counts queries and replies in a registry; all objects over one registry count together.
 
-    def __init__(self, registry: Registry) -> None:
+    view: label of the queries of a block with a view, empty without one.
+    """
+
+    def __init__(self, registry: Registry, view: str = "") -> None:
+        self._view = view
         self._requests = registry.counter(
             "coredns_dns_requests_total",
             "Counter of DNS requests made per zone, protocol and family.",
@@ -95,7 +98,7 @@ class Traffic:
         key = (query.server, zone or query.zone, client.protocol, client.family, qtype, do)
         metrics = self._by_query.get(key)
         if metrics is None:
-            labels = (query.server, zone or names.to_text(query.zone), _VIEW)
+            labels = (query.server, zone or names.to_text(query.zone), self._view)
             metrics = self._by_query[key] = (
                 self._requests.labels(*labels, client.protocol, _FAMILIES[client.family], qtype),
                 self._durations.labels(*labels),
@@ -115,7 +118,7 @@ class Traffic:
 
     def durations(self, server: str, zone: str, durations: list[tuple[float, int]]) -> None:
         """Count durations alone: pairs of seconds and a number of queries."""
-        histogram = self._durations.labels(server, zone, _VIEW)
+        histogram = self._durations.labels(server, zone, self._view)
         for seconds, queries in durations:
             histogram.observe(seconds, queries)
 
@@ -124,6 +127,6 @@ class Traffic:
         value = self._by_reply.get(key)
         if value is None:
             zone = zone or names.to_text(query.zone)
-            value = self._responses.labels(query.server, zone, _VIEW, rcode_text(reply.rcode), reply.plugin)
+            value = self._responses.labels(query.server, zone, self._view, rcode_text(reply.rcode), reply.plugin)
             self._by_reply[key] = value
         return value

@@ -44,8 +44,8 @@ A CNAME record in the answer to a query for addresses is followed: what this ser
 `.Zone` (the zone that matched), `.Name` (the name, lower case), `.Class`, `.Type`, `.Regex`, `.Match` (the matched text
 and its groups: `index .Match 1`), `.Group` (the groups by number or name: `.Group.a`), `.Question` (`.Name` as sent,
 `.Qtype`, `.Qclass`), `.Message` (`.Id`, `.Opcode`, `.RecursionDesired`, `.CheckingDisabled`, `.Question`), `.Remote`
-(the client's address), `.Var` and `.Meta "LABEL"`. Functions are those of Go's text/template and
-`parseInt TEXT BASE BITS`. Write `{{ $x }}` with blanks: `{$` starts an environment variable.
+(the client's address), `.Var` and `.Meta "LABEL"` (empty without `metadata`). Functions are those of Go's
+text/template and `parseInt TEXT BASE BITS`. Write `{{ $x }}` with blanks: `{$` starts an environment variable.
 
 ### Expressions
 
@@ -89,10 +89,6 @@ example.org {
     whoami
 }
 ~~~
-
-## Bugs
-
-`.Meta` and `metadata` give an empty text: there is no metadata yet.
 """
 
 from __future__ import annotations
@@ -196,7 +192,7 @@ class Template(Plugin):
             raise _RecordError(f"template: {section}: {error} in {rendered[:200]!r}") from None
 
     def _labels(self, found: Match, query: Query) -> tuple[str, ...]:
-        return query.server, found.zone, "", found.class_text, found.type_text
+        return query.server, found.zone, self.setup.view, found.class_text, found.type_text
 
     def _follow(self, query: Query, reply: Reply, answer: list[Record], start: int) -> Result:
         """Add behind each CNAME record from ``start`` on what its target has of the type asked for."""

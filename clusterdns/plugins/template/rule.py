@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import enum
-from typing import Final
 
 import msgspec
 
@@ -22,8 +21,6 @@ from clusterdns.expressions.values import Function, StringMap, Struct
 from clusterdns.plugins.template.options import Rule
 from clusterdns.serving.query import Query
 from clusterdns.serving.query_functions import query_functions
-
-_META: Final = Function(lambda label: "", ("string",))
 
 
 class RuleError(ClusterDNSError):
@@ -127,7 +124,7 @@ def _matched(
         "Type": qtype,
         "Remote": query.client.address,
         "Var": variables,
-        "Meta": _META,
+        "Meta": Function(query.metadata.get, ("string",)),
     }
     if rule.mentions_message:
         fields["Question"] = _question(query)

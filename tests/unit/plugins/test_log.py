@@ -9,6 +9,7 @@ from clusterdns.dns.masterfile import parse_record
 from clusterdns.dns.types import FLAG_AA, FLAG_AD, FLAG_RA, NOTIMP, NXDOMAIN, REFUSED, SERVFAIL
 from clusterdns.fastpath.answer import CompiledAnswer, counts
 from clusterdns.serving.capabilities import HitObserver, Observer
+from clusterdns.serving.metadata import QueryMetadata
 from clusterdns.serving.query import Client, Query
 from clusterdns.serving.reply import Reply
 
@@ -183,3 +184,17 @@ def test_what_is_surely_not_meant_is_warned_of():
     assert warning.message == '"{combined}" is taken for a name'
     (warning,) = check("log a..b c.test").warnings
     assert warning.message == '"a..b" is not a domain name, nothing is logged for it'
+
+
+def test_metadata_shows(lines):
+    asked = ask()
+    asked.metadata = QueryMetadata(asked, {})
+    asked.metadata.set("forward/upstream", "10.0.0.53:53")
+    text = 'log . "{/forward/upstream} {/log/type} {/log/class} {/kubernetes/service} {/log}"'
+    observe(text, asked, Reply(REFUSED))
+    assert lines() == ["10.0.0.53:53 OTHERERROR error - -"]
+
+
+def test_without_metadata_nothing_is_known(lines):
+    observe('log . "{/log/type}"')
+    assert lines() == ["-"]

@@ -178,3 +178,16 @@ def test_options():
 )
 def test_faults(text, says):
     assert [error.coredns_text() for error in check(text).errors] == [f"plugin/prometheus: {says}"]
+
+
+def test_queries_of_a_block_with_a_view_are_counted_apart():
+    setup = FakeSetup()
+    setup.view = "inside"
+    plugin = make("prometheus", setup=setup)
+    finished(plugin.start())
+    asked(plugin)
+    found = samples(plugin.services)
+    assert named(found, "coredns_dns_requests_total") == {
+        ("1", "udp", "dns://:53", "A", "inside", "example.org."): 1,
+    }
+    assert {labels[2] for labels in named(found, "coredns_plugin_enabled")} == {"inside"}

@@ -21,6 +21,7 @@ from clusterdns.dns.types import FLAG_AA, FLAG_TC, NOERROR, REFUSED, SERVFAIL, p
 from clusterdns.observability.metrics import Registry, Value
 from clusterdns.plugins import table
 from clusterdns.plugins.template import Template
+from clusterdns.serving.metadata import QueryMetadata
 from clusterdns.serving.plugin import Result
 from clusterdns.serving.query import Query
 from clusterdns.serving.reply import Reply
@@ -48,7 +49,9 @@ def make(
     assert directive is not None
     metrics = Registry()
     setup: Any = SimpleNamespace(
-        services=SimpleNamespace(metrics=metrics), resolve=resolve or (lambda query, name, qtype: Reply(REFUSED))
+        view="",
+        services=SimpleNamespace(metrics=metrics),
+        resolve=resolve or (lambda query, name, qtype: Reply(REFUSED)),
     )
     plugin = Template(directive.options, setup)
     plugin.next = lambda query: Reply.failure(NEXT)
@@ -260,6 +263,18 @@ def test_conditions(lines: str, outcome: str) -> None:
     reply = ask(make(f"IN A\n{lines}")[0], "a.example.")
     found = "answers" if reply.rcode == NOERROR else "passes" if reply.error == NEXT else "fails"
     assert found == outcome
+
+
+def test_metadata_is_known_to_records_and_expressions() -> None:
+    plugin, _ = make("IN A\nexpr metadata('a/b') == 'x'\nanswer \"{{ .Name }} 1 IN TXT {{ .Meta `a/b` }}\"")
+    asked = query("a.example.")
+    asked.metadata = QueryMetadata(asked, {})
+    asked.metadata.set("a/b", "x")
+    reply = plugin.handle(asked)
+    assert isinstance(reply, Reply)
+    (record,) = reply.records(asked).answer
+    assert record.data == b"\x01x"
+    assert not reply.reusable
 
 
 def test_variables() -> None:
