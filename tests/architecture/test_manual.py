@@ -121,4 +121,4 @@ def test_an_option_that_does_not_exist_would_be_noticed():
 @pytest.mark.parametrize("name", IMPLEMENTED)
 def test_metrics_are_named_with_their_labels(name):
     for line in re.findall(r"(?m)^\* `(coredns_[^`]*)`", sections(name).get("Metrics", "")):
-        assert re.fullmatch(r"coredns_[a-z0-9_]+\{([a-z]+(, [a-z]+)*)?\}", line)
+        assert re.fullmatch(r"coredns_[a-z0-9_]+\{([a-z_]+(, [a-z_]+)*)?\}", line)
