@@ -23,12 +23,23 @@ class CompiledAnswer:
     rcode: 0–15.
     counts: ANCOUNT, NSCOUNT and ARCOUNT, six octets.
     body: the octets behind the question.
-    rotating: number of address records at the start of the body that may change places, 0 where none may; they have
-        ``record_bytes`` octets each.
+    rotating: number of address records in the body that may change places, 0 where none may; they have
+        ``record_bytes`` octets each and stand one after another from ``rotating_start`` on.
     flags: header bits besides QR, opcode, RD, CD and rcode.
+    changed: what a plugin made of this answer, and that plugin; kept so that it is made once.
     """
 
-    __slots__ = ("_variants", "body", "counts", "flags", "rcode", "record_bytes", "rotating")
+    __slots__ = (
+        "_variants",
+        "body",
+        "changed",
+        "counts",
+        "flags",
+        "rcode",
+        "record_bytes",
+        "rotating",
+        "rotating_start",
+    )
 
     def __init__(
         self,
@@ -38,6 +49,7 @@ class CompiledAnswer:
         *,
         rotating: int = 0,
         record_bytes: int = 0,
+        rotating_start: int = 0,
         flags: int = FLAG_AA,
     ) -> None:
         self.rcode = rcode
@@ -45,7 +57,9 @@ class CompiledAnswer:
         self.body = body
         self.rotating = rotating
         self.record_bytes = record_bytes
+        self.rotating_start = rotating_start
         self.flags = flags
+        self.changed: tuple[object, CompiledAnswer] | None = None
         self._variants: tuple[bytes, ...] = ()
 
     def shuffled(self, random: Random) -> tuple[bytes, ...]:
@@ -58,18 +72,26 @@ class CompiledAnswer:
         if self.rotating < 2:
             self._variants = (self.body,)
             return self._variants
-        size = self.record_bytes
-        end = self.rotating * size
-        records = [self.body[start : start + size] for start in range(0, end, size)]
+        first, records, rest = self.split()
         random.shuffle(records)
-        rest = self.body[end:]
         step = max(1, len(records) // MAX_VARIANTS)
-        variants = tuple(b"".join(records[start:] + records[:start]) + rest for start in range(0, len(records), step))[
-            :MAX_VARIANTS
-        ]
+        variants = tuple(
+            b"".join((first, *records[start:], *records[:start], rest)) for start in range(0, len(records), step)
+        )[:MAX_VARIANTS]
         if len(records) <= MAX_VARIANTS:
             self._variants = variants
         return variants
+
+    def split(self, body: bytes | None = None) -> tuple[bytes, list[bytes], bytes]:
+        """What stands before the records that may change places, those records, and what stands behind them.
+
+        body: one of the orders, by default the first.
+        """
+        body = self.body if body is None else body
+        start = self.rotating_start
+        size = self.record_bytes
+        end = start + self.rotating * size
+        return body[:start], [body[position : position + size] for position in range(start, end, size)], body[end:]
 
 
 def counts(answer: int, authority: int = 0, additional: int = 0) -> bytes:

@@ -296,11 +296,9 @@ class _Preference:
         return tuple([self._first(compiled, body) for body in variants])
 
     def _first(self, compiled: CompiledAnswer, body: bytes) -> bytes:
-        size = compiled.record_bytes
-        end = compiled.rotating * size
-        records = [body[start : start + size] for start in range(0, end, size)]
+        first, records, rest = compiled.split(body)
         records.sort(key=lambda record: not self.has(record[_FIXED_BYTES:]))
-        return b"".join(records) + body[end:]
+        return b"".join((first, *records, rest))
 
 
 def _parse_policy(line: Line) -> WeightFile | None:

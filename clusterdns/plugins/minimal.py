@@ -87,5 +87,6 @@ def _answer_alone(compiled: CompiledAnswer) -> CompiledAnswer:
         compiled.body[: skip_records(compiled.body, number)],
         rotating=compiled.rotating,
         record_bytes=compiled.record_bytes,
+        rotating_start=compiled.rotating_start,
         flags=compiled.flags,
     )

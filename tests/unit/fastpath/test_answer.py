@@ -44,5 +44,17 @@ def test_a_large_answer_gets_other_orders_each_time():
     assert first != second
 
 
+def test_only_the_records_from_the_start_of_rotation_on_change_places():
+    body = b"alias" + b"".join(bytes([i]) * 16 for i in range(4)) + b"rest"
+    compiled = CompiledAnswer(0, counts(5, 0, 1), body, rotating=4, record_bytes=16, rotating_start=5)
+    variants = compiled.shuffled(Random(1))
+    assert len(set(variants)) == 4
+    for variant in variants:
+        assert variant.startswith(b"alias")
+        assert sorted(records(variant[5:])) == [0, 1, 2, 3]
+        assert variant.endswith(b"rest")
+        assert b"".join((compiled.split(variant)[0], *compiled.split(variant)[1], b"rest")) == variant
+
+
 def test_counts_are_sixteen_bit():
     assert counts(1, 258, 65535) == b"\x00\x01\x01\x02\xff\xff"
