@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from clusterdns.dns.types import (
@@ -72,15 +72,18 @@ def response_type(query: Query, reply: Reply, now_seconds: float) -> ResponseTyp
         signed = (*sections.answer, *sections.authority, *sections.additional)
         if has_expired_signature(signed, int(now_seconds)):
             return ResponseType.OTHER_ERROR
-    rcode = reply.rcode
-    if rcode == NOERROR and sections.answer:
-        return ResponseType.NOERROR
-    authority = {record.rtype for record in sections.authority}
+    return type_of_sections(reply.rcode, len(sections.answer), [record.rtype for record in sections.authority])
+
+
+def type_of_sections(rcode: int, answers: int, authority: Collection[int]) -> ResponseType:
+    """The type of a reply to a QUERY by its number of answers and the record types of its authority section."""
     if rcode == NOERROR:
+        if answers:
+            return ResponseType.NOERROR
         if SOA in authority:
             return ResponseType.NODATA
         return ResponseType.DELEGATION if NS in authority else ResponseType.NOERROR
-    if rcode == NXDOMAIN and SOA in authority and not sections.answer:
+    if rcode == NXDOMAIN and SOA in authority and not answers:
         return ResponseType.NXDOMAIN
     return ResponseType.SERVER_ERROR if rcode in (SERVFAIL, NOTIMP) else ResponseType.OTHER_ERROR
 
