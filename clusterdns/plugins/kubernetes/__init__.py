@@ -184,6 +184,13 @@ class Kubernetes(Plugin):
         reply.reusable = synced
         return reply
 
+    def owns(self, query: Query) -> bool | None:
+        """See NameOwner."""
+        found = self.snapshot.find(query.name, query.key, query.qtype)
+        if found is None:
+            return None
+        return isinstance(found, Alias) or found.rcode != NXDOMAIN or not self._falls_through(query.key)
+
     def _falls_through(self, key: bytes) -> bool:
         return any(key.endswith(zone) and names.is_in(key, zone) for zone in self.options.fallthrough)
 
@@ -248,6 +255,7 @@ class Kubernetes(Plugin):
         records = found.records(inner)
         rest = Sections(records.answer, () if records.answer else records.authority)
         reply = self._chained(chain, rest, found.rcode, reusable=found.reusable and self.snapshot.synced)
+        reply.transient = found.transient
         reply.flags |= found.flags & FLAG_TC
         reply.options = found.options
         reply.error = found.error

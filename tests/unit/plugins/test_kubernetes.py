@@ -530,6 +530,16 @@ def test_a_target_outside_is_looked_up_and_gives_its_rcode(rtype: str) -> None:
     assert server.setup.asked == [("www.example.com.", query_for("x", rtype).qtype)] * 3
 
 
+def test_an_answer_whose_target_counts_down_is_good_for_a_moment_only() -> None:
+    server = Served(OBJECTS)
+    found = Reply(0, Sections((Record(names.from_text("www.example.com."), TXT, 7, b"\x01a"),)), plugin="forward")
+    found.reusable = found.transient = True
+    server.setup.resolver = lambda query, name, qtype: found
+    reply = server.reply("ext.testns.svc", "TXT")
+    assert reply.reusable
+    assert reply.transient
+
+
 def test_the_lookup_outside_may_take_its_time() -> None:
     server = Served(OBJECTS)
 
@@ -605,7 +615,14 @@ def test_other_zones_and_classes_are_passed_on() -> None:
 )
 def test_fallthrough_is_for_names_that_do_not_exist(option: str, name: str, passes: bool) -> None:
     server = served(f"{{\n {option}\n}}")
-    assert (server.plugin.handle(query_for(name, "AAAA")) is server.behind) == passes
+    question = query_for(name, "AAAA")
+    assert (server.plugin.handle(question) is server.behind) == passes
+    assert server.plugin.owns(question) is not passes
+
+
+def test_names_outside_of_the_zones_are_nobodys_here() -> None:
+    assert served().plugin.owns(query_for("example.com.", "A")) is None
+    assert served().plugin.owns(query_for("extin.testns.svc", "A"))
 
 
 @pytest.mark.parametrize("rtype", ["AXFR", "IXFR"])

@@ -3,7 +3,7 @@
 
 import asyncio
 
-from support.serving import Answering, Plugin, query
+from support.serving import Answering, Counting, Plugin, query
 
 from clusterdns.serving.chain import Block
 from clusterdns.serving.reply import Reply
@@ -57,3 +57,37 @@ def test_an_edited_reply_can_be_reused():
         return reply
 
     assert handled(Editing(), Answering(reusable)).reusable
+
+
+class Watching(Plugin):
+    """An observer that has to see each reply."""
+
+    name = "watching"
+
+    def __init__(self):
+        pass
+
+    def observe(self, query, reply, size_bytes, duration_seconds):
+        pass
+
+
+class Remembering(Plugin):
+    """No observer, but wants to know what was reused."""
+
+    name = "remembering"
+
+    def __init__(self):
+        pass
+
+    def observe_hits(self, query, reply, size_bytes, hits):
+        pass
+
+    def observe_hit_durations(self, server, zone, durations):
+        pass
+
+
+def test_replies_are_reused_only_if_every_observer_can_do_with_a_count():
+    assert Block([Counting(), Remembering()]).reuse
+    assert Block([Remembering()]).reuse
+    assert not Block([Watching(), Remembering()]).reuse
+    assert not Block([Watching(), Counting()]).reuse
