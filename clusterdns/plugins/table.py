@@ -60,7 +60,7 @@ DIRECTIVES: Final[dict[str, str | None]] = {
     "clouddns": None,
     "k8s_external": None,
     "kubernetes": "clusterdns.plugins.kubernetes:Kubernetes",
-    "file": None,
+    "file": "clusterdns.plugins.file:File",
     "auto": None,
     "secondary": None,
     "etcd": None,

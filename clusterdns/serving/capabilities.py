@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Protocol, TypeAlias, runtime_checkable
 
 from clusterdns.cluster.store import Store
+from clusterdns.dns.wire import Record
 from clusterdns.observability.metrics import Registry
 from clusterdns.serving.metadata import Metadata
 from clusterdns.serving.plugin import Plugin, Result
@@ -221,3 +222,22 @@ class HitObserver(Protocol):
 
     def observe_hit_durations(self, server: str, zone: bytes, durations: list[tuple[float, int]]) -> None:
         """How long those for a zone of the block took on a listener: pairs of seconds and a number of queries."""
+
+
+@runtime_checkable
+class ZoneSource(Protocol):
+    """A plugin whose zones may be transferred to others (``transfer``)."""
+
+    def transferable(self) -> tuple[bytes, ...]:
+        """The zones that it is authoritative for, lower case, those not read yet included."""
+
+    def zone_records(self, zone: bytes) -> Iterable[Record] | None:
+        """All records of one of these zones, the SOA record first and only there; None while there is no zone."""
+
+
+@runtime_checkable
+class ZoneListener(Protocol):
+    """A plugin that wants to know of new versions of zones (``transfer``, which tells secondary servers)."""
+
+    def zone_changed(self, zone: bytes) -> None:
+        """A zone of a ZoneSource in the same block has a new serial number."""

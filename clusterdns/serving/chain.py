@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from clusterdns.dns.types import REFUSED
+from clusterdns.dns.types import REFUSED, SERVFAIL
 from clusterdns.serving.capabilities import HitObserver, MetadataCollector, Observer, ReplyEditor, View
 from clusterdns.serving.plugin import Handler, Plugin, Result, after
 from clusterdns.serving.query import Query
@@ -68,13 +68,15 @@ def link(plugins: tuple[Plugin, ...]) -> Handler | None:
     for plugin in reversed(plugins):
         if not plugin.in_chain:
             continue
-        plugin.next = handler or _end_of_chain(plugin.name)
+        plugin.next = handler or _end_of_chain(plugin.name, plugin.end_rcode)
         handler = plugin.handle if plugin.pure else _not_reusable(plugin.handle)
     return handler
 
 
-def _end_of_chain(name: str) -> Handler:
+def _end_of_chain(name: str, rcode: int) -> Handler:
     def end(query: Query) -> Result:
+        if rcode != SERVFAIL:
+            return Reply(rcode)
         return Reply.failure(f"plugin/{name}: no next plugin found")
 
     return end

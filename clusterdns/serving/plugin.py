@@ -19,6 +19,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from clusterdns.config.directive import DirectiveReader
+from clusterdns.dns.types import SERVFAIL
 from clusterdns.serving.query import Query
 from clusterdns.serving.reply import Reply
 
@@ -37,6 +38,8 @@ class Plugin:
         chance or a count), so that a reply that passed it may be reused. ``loadbalance`` is pure: it sets ``variants``.
     in_chain: True if it has ``handle``.
     terminal: True if it answers every query that reaches it, so that nothing behind it is ever asked.
+    end_rcode: what a query gets that it passes on where nothing is behind it: SERVFAIL, or REFUSED if it serves zones
+        and what it doesn't serve is nobody's.
     any_class: True if it has answers to queries of other classes than IN; without such a plugin in any of its blocks a
         listener refuses them.
     ready_by_queries: True if only queries make it ready, so that a start must not wait for that.
@@ -46,6 +49,7 @@ class Plugin:
     pure: ClassVar[bool] = False
     in_chain: ClassVar[bool] = False
     terminal: ClassVar[bool] = False
+    end_rcode: ClassVar[int] = SERVFAIL
     any_class: ClassVar[bool] = False
     ready_by_queries: ClassVar[bool] = False
 
