@@ -154,7 +154,6 @@ class File(ZonePlugin):
             files = [ZoneFile(zone, setup.path(use.path), by_time=use.by_time) for zone in use.zones]
             self.zones.update((file.origin, None) for file in files)
             self._uses.append((use, files))
-        self._reported: dict[bytes, str] = {}
         self._tasks: list[Lease] = []
 
     async def start(self) -> None:
@@ -188,20 +187,16 @@ class File(ZonePlugin):
                 await self.look_again(file)
 
     async def look_again(self, file: ZoneFile) -> None:
-        """Take over a changed file; what is wrong with it is logged once."""
+        """Take over a changed file; what is wrong with it is logged."""
         origin = names.to_text(file.origin)
-        fault = ""
         try:
             if await self._look(file) and file.zone is not None:
                 serial = file.zone.serial
                 self.log.info('Successfully reloaded zone "%s" in "%s" with %d SOA serial', origin, file.path, serial)
         except MasterFileError as error:
-            fault = f'Parsing zone "{origin}": {error}'
+            self.log.error('Parsing zone "%s": %s', origin, error)
         except OSError as error:
-            fault = f'Failed to open zone "{origin}" in "{file.path}": {error.strerror or error}'
-        if fault and fault != self._reported.get(file.origin):
-            self.log.error("%s", fault)
-        self._reported[file.origin] = fault
+            self.log.error('Failed to open zone "%s" in "%s": %s', origin, file.path, error.strerror or error)
 
     async def _look(self, file: ZoneFile) -> bool:
         changed = await in_turns(file.refresh())

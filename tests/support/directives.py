@@ -111,7 +111,7 @@ class FakeServices:
 
 
 class FakeSetup:
-    """One server block."""
+    """One server block. ``published`` counts how often its answers have changed."""
 
     def __init__(self, services=None, *, zones=("example.org.",), listen=(("", 53),)):
         self.services = services or FakeServices()
@@ -123,9 +123,13 @@ class FakeSetup:
         self.debug = False
         self.view = ""
         self.siblings = {}
+        self.published = 0
 
     def path(self, argument):
         return argument
+
+    def publish(self):
+        self.published += 1
 
 
 def make(text, *, setup=None, answer=None, interfaces=None):
