@@ -93,3 +93,13 @@ def after(result: Result, change: Callable[[Reply], Reply]) -> Result:
 
 async def _after(result: Awaitable[Reply], change: Callable[[Reply], Reply]) -> Reply:
     return change(await result)
+
+
+def then(result: Result, go_on: Callable[[Reply], Result]) -> Result:
+    """``go_on`` with the reply, now or when it is there; what comes of it may take its time, too."""
+    return go_on(result) if isinstance(result, Reply) else _then(result, go_on)
+
+
+async def _then(result: Awaitable[Reply], go_on: Callable[[Reply], Result]) -> Reply:
+    further = go_on(await result)
+    return further if isinstance(further, Reply) else await further

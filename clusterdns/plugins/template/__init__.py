@@ -93,7 +93,6 @@ example.org {
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Final
 
 from clusterdns.config.directive import DirectiveReader
@@ -104,7 +103,7 @@ from clusterdns.errors import ExpressionError, WireError
 from clusterdns.plugins.template.options import Options, RecordText, Rule, read_rule
 from clusterdns.plugins.template.rule import Match, Refusal, RuleError, match
 from clusterdns.serving.capabilities import Setup
-from clusterdns.serving.plugin import Plugin, Result, after
+from clusterdns.serving.plugin import Plugin, Result, after, then
 from clusterdns.serving.query import Query
 from clusterdns.serving.reply import Reply, Sections
 
@@ -208,7 +207,7 @@ class Template(Plugin):
                 reply.flags |= found.flags & FLAG_TC
                 return self._follow(query, reply, longer, position + 1 + len(records))
 
-            return _then(self.setup.resolve(query, record.data, query.qtype), add)
+            return then(self.setup.resolve(query, record.data, query.qtype), add)
         sections = reply.records(query)
         reply.set_records(Sections(tuple(answer), sections.authority, sections.additional))
         return reply
@@ -217,13 +216,3 @@ class Template(Plugin):
 def _not_reusable(reply: Reply) -> Reply:
     reply.reusable = False
     return reply
-
-
-def _then(result: Result, go_on: Callable[[Reply], Result]) -> Result:
-    """``go_on`` with the reply, now or when it is there."""
-    return go_on(result) if isinstance(result, Reply) else _later(result, go_on)
-
-
-async def _later(result: Awaitable[Reply], go_on: Callable[[Reply], Result]) -> Reply:
-    further = go_on(await result)
-    return further if isinstance(further, Reply) else await further
