@@ -278,7 +278,7 @@ def _rflags(event: Event) -> str:
     reply = event.reply
     if reply.dropped:
         return EMPTY
-    flags = FLAG_QR | reply.flags | event.query.flags & (FLAG_RD | FLAG_CD)
+    flags = FLAG_QR | reply.flags | event.query.flags & (FLAG_RD | FLAG_CD) & ~reply.cleared
     return _FLAG_TEXTS.get(flags & _FLAGS_MASK) or _flags_text(flags)
 
 

@@ -16,10 +16,13 @@ from clusterdns.serving.reply import Reply
 
 
 class HttpRequest(Protocol):
-    """A request to one of the admin endpoints. ``headers`` are by lower-case name."""
+    """A request to one of the admin endpoints. ``headers`` are by lower-case name, ``query`` is what follows ``?``."""
 
     @property
     def path(self) -> str: ...
+
+    @property
+    def query(self) -> Mapping[str, str]: ...
 
     @property
     def headers(self) -> Mapping[str, str]: ...
@@ -28,7 +31,7 @@ class HttpRequest(Protocol):
 HttpAnswer: TypeAlias = tuple[int, str, bytes]
 """Status, Content-Type, body."""
 
-HttpHandler: TypeAlias = Callable[[HttpRequest], HttpAnswer]
+HttpHandler: TypeAlias = Callable[[HttpRequest], HttpAnswer | Awaitable[HttpAnswer]]
 
 
 class Lease(Protocol):
@@ -156,6 +159,15 @@ class ReadinessSource(Protocol):
 
     def ready(self) -> bool:
         """True once the plugin can answer."""
+
+
+@runtime_checkable
+class ClusterHolder(ReadinessSource, Protocol):
+    """A plugin that answers for a cluster (``kubernetes``); ready once the cluster has been read."""
+
+    @property
+    def store(self) -> Store:
+        """The cluster's objects. There from the plugin's start on, which is before those of the plugins in front."""
 
 
 @runtime_checkable

@@ -16,7 +16,7 @@ import errno
 import importlib
 import logging
 import socket
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -39,6 +39,7 @@ class Request(msgspec.Struct, frozen=True):
 
     path: str
     headers: dict[str, str]
+    query: dict[str, str]
 
 
 class PathLease:
@@ -115,11 +116,13 @@ class _AddressServer:
             raise
         self.authority = _authority(listener)
 
-    def _answer(self, path: str, headers: Mapping[str, str]) -> HttpAnswer:
+    def _answer(
+        self, path: str, headers: Mapping[str, str], query: Mapping[str, str]
+    ) -> HttpAnswer | Awaitable[HttpAnswer]:
         handlers = self._paths.get(path)
         if not handlers:
             return _NOT_FOUND
-        return handlers[-1](Request(path, {key.lower(): value for key, value in headers.items()}))
+        return handlers[-1](Request(path, {key.lower(): value for key, value in headers.items()}, dict(query)))
 
 
 def _authority(listener: socket.socket) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeAlias, cast
 
 from aiohttp import web
@@ -28,8 +28,8 @@ KEEPALIVE_SECONDS = 75.0
 
 CLOSE_SECONDS = 2.0
 
-Answer: TypeAlias = Callable[[str, Mapping[str, str]], HttpAnswer]
-"""Path and headers to the answer."""
+Answer: TypeAlias = Callable[[str, Mapping[str, str], Mapping[str, str]], HttpAnswer | Awaitable[HttpAnswer]]
+"""Path, headers and the arguments behind ``?`` to the answer."""
 
 log = logging.getLogger("clusterdns.admin")
 
@@ -82,7 +82,8 @@ class HttpServer:
         if timer is not None:
             timer.cancel()
         try:
-            status, content_type, body = self._answer(request.path, request.headers)
+            answer = self._answer(request.path, request.headers, request.query)
+            status, content_type, body = await answer if isinstance(answer, Awaitable) else answer
         except Exception as error:
             log.error("answering %s failed: %s: %s", request.path, type(error).__name__, error, exc_info=error)
             status, content_type, body = 500, "text/plain; charset=utf-8", b"500 internal server error\n"

@@ -49,6 +49,20 @@ def test_a_path_is_served_until_its_lease_is_released():
     run(work())
 
 
+def test_a_handler_gets_the_arguments_and_may_take_its_time():
+    async def answer(request):
+        await asyncio.sleep(0.01)
+        return 200, TEXT, f"{request.path} {sorted(request.query.items())}".encode()
+
+    async def work():
+        servers = AdminServers()
+        lease = await servers.acquire("127.0.0.1:0", "/late", answer)
+        assert await get(lease.url + "?seconds=5&b=%20") == (200, "/late [('b', ' '), ('seconds', '5')]")
+        await lease.release()
+
+    run(work())
+
+
 def test_the_newest_handler_of_a_path_answers():
     async def work():
         servers = AdminServers()

@@ -92,6 +92,7 @@ from functools import partial
 from typing import Final
 
 from clusterdns.cluster.changes import ChangeSet
+from clusterdns.cluster.store import Store
 from clusterdns.config.directive import DirectiveReader
 from clusterdns.dns import names
 from clusterdns.dns.edns import extended_error
@@ -153,6 +154,12 @@ class Kubernetes(Plugin):
             lease, self._lease = self._lease, None
             await lease.release()
 
+    @property
+    def store(self) -> Store:
+        """See ClusterHolder."""
+        assert self._lease is not None
+        return self._lease.store
+
     def ready(self) -> bool:
         """True once the cluster has been read."""
         return self._lease is not None and self.snapshot.synced
@@ -206,6 +213,7 @@ class Kubernetes(Plugin):
         """Before the cluster has been read, another plugin's denial of a name in the zones can't be trusted."""
         if reply.rcode == NXDOMAIN:
             reply.rcode = SERVFAIL
+            reply.plugin = self.name
             reply.set_records(Sections())
             reply.options = extended_error(NOT_READY, "the cluster has not been read yet")
         reply.reusable = False

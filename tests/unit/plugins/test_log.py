@@ -6,7 +6,7 @@ from support.directives import check, client, make
 from support.serving import wire
 
 from clusterdns.dns.masterfile import parse_record
-from clusterdns.dns.types import FLAG_AA, FLAG_AD, FLAG_RA, NOTIMP, NXDOMAIN, REFUSED, SERVFAIL
+from clusterdns.dns.types import FLAG_AA, FLAG_RD, FLAG_AD, FLAG_RA, NOTIMP, NXDOMAIN, REFUSED, SERVFAIL
 from clusterdns.fastpath.answer import CompiledAnswer, counts
 from clusterdns.serving.capabilities import HitObserver, Observer
 from clusterdns.serving.metadata import QueryMetadata
@@ -161,6 +161,13 @@ def test_compiled_answers_have_size_and_class_too(lines):
     changed.rcode = SERVFAIL
     plugin.observe(ask(), changed, 50, 0.1)
     assert lines() == ["77 qr,aa,rd", "77 qr,aa,rd", "83 qr,aa,rd"]
+
+
+def test_a_flag_that_was_cleared_is_not_shown(lines):
+    reply = Reply()
+    reply.cleared = FLAG_RD
+    observe('log . "{>rflags}"', reply=reply)
+    assert lines() == ["qr"]
 
 
 def test_it_has_to_see_every_query():
