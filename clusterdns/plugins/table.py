@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """All directives in the order in which they see a query; what a Corefile says in which order does not matter.
 
-The order is CoreDNS's. A directive without a class is known but not implemented yet: a Corefile that uses it is
+The order is CoreDNS's; ``families`` is none of its. A directive without a class is known but not implemented yet: a Corefile that uses it is
 refused, never served without it.
 """
 
@@ -39,7 +39,7 @@ DIRECTIVES: Final[dict[str, str | None]] = {
     "log": "clusterdns.plugins.log:Log",
     "dnstap": None,
     "local": "clusterdns.plugins.local:Local",
-    "dns64": None,
+    "dns64": "clusterdns.plugins.dns64:Dns64",
     "any": "clusterdns.plugins.any:Any",
     "chaos": "clusterdns.plugins.chaos:Chaos",
     "loadbalance": "clusterdns.plugins.loadbalance:Loadbalance",
@@ -47,7 +47,8 @@ DIRECTIVES: Final[dict[str, str | None]] = {
     "rewrite": "clusterdns.plugins.rewrite:Rewrite",
     "autopath": None,
     "acl": "clusterdns.plugins.acl:Acl",
-    "cache": None,
+    "families": "clusterdns.plugins.families:Families",
+    "cache": "clusterdns.plugins.cache:Cache",
     "header": "clusterdns.plugins.header:Header",
     "dnssec": None,
     "tls": None,
@@ -61,8 +62,8 @@ DIRECTIVES: Final[dict[str, str | None]] = {
     "k8s_external": None,
     "kubernetes": "clusterdns.plugins.kubernetes:Kubernetes",
     "file": "clusterdns.plugins.file:File",
-    "auto": None,
-    "secondary": None,
+    "auto": "clusterdns.plugins.auto:Auto",
+    "secondary": "clusterdns.plugins.secondary:Secondary",
     "etcd": None,
     "loop": "clusterdns.plugins.loop:Loop",
     "forward": "clusterdns.plugins.forward:Forward",
