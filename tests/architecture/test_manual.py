@@ -35,7 +35,7 @@ def blocks(text: str, kind: str) -> list[str]:
 def syntax_options(name: str) -> list[str]:
     """The first words of the indented lines of the Syntax blocks."""
     return [
-        match for block in blocks(sections(name)["Syntax"], "txt") for match in re.findall(r"(?m)^ +([a-z_]+)", block)
+        match for block in blocks(sections(name)["Syntax"], "txt") for match in re.findall(r"(?m)^ +([a-z0-9_]+)", block)
     ]
 
 
