@@ -6,7 +6,7 @@ from support.directives import check, client, make
 from support.serving import wire
 
 from clusterdns.dns.masterfile import parse_record
-from clusterdns.dns.types import FLAG_AA, FLAG_RD, FLAG_AD, FLAG_RA, NOTIMP, NXDOMAIN, REFUSED, SERVFAIL
+from clusterdns.dns.types import FLAG_AA, FLAG_AD, FLAG_RA, FLAG_RD, NOTIMP, NXDOMAIN, REFUSED, SERVFAIL
 from clusterdns.fastpath.answer import CompiledAnswer, counts
 from clusterdns.serving.capabilities import HitObserver, Observer
 from clusterdns.serving.metadata import QueryMetadata
