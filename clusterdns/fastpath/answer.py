@@ -26,7 +26,7 @@ class CompiledAnswer:
     rotating: number of address records in the body that may change places, 0 where none may; they have
         ``record_bytes`` octets each and stand one after another from ``rotating_start`` on.
     flags: header bits besides QR, opcode, RD, CD and rcode.
-    changed: what a plugin made of this answer, and that plugin; kept so that it is made once.
+    changed: a plugin, and what it made of this answer, None if nothing else; kept so that it is made once.
     """
 
     __slots__ = (
@@ -59,7 +59,7 @@ class CompiledAnswer:
         self.record_bytes = record_bytes
         self.rotating_start = rotating_start
         self.flags = flags
-        self.changed: tuple[object, CompiledAnswer] | None = None
+        self.changed: tuple[object, CompiledAnswer | None] | None = None
         self._variants: tuple[bytes, ...] = ()
 
     def shuffled(self, random: Random) -> tuple[bytes, ...]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Self
 
 import msgspec
 
@@ -91,7 +92,7 @@ class Reply:
         return cls(rcode, Sections(answer, authority, additional), flags=FLAG_AA, plugin=plugin)
 
     @classmethod
-    def of_compiled(cls, plugin: str, answer: CompiledAnswer) -> Reply:
+    def of_compiled(cls, plugin: str, answer: CompiledAnswer) -> Self:
         """A reply of ready bytes, reusable."""
         reply = cls(answer.rcode, flags=answer.flags, plugin=plugin)
         reply._records = None

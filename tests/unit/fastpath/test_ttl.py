@@ -13,7 +13,7 @@ RECORDS = [
     parse_record("cdn.example.net. 300 A 192.0.2.1"),
     parse_record("example.org. 86400 SOA ns.example.org. admin.example.org. 1 2 3 4 5"),
     parse_record(". 0 NS ns.example.org."),
-    parse_record('x.example.org. 4294967295 TXT "a" "b"'),
+    parse_record('x.example.org. 1 TXT "a" "b"').with_ttl(0xFFFF_FFFF),
 ]
 
 

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Replies as the cache keeps them: octets, where the TTLs stand in them, and for how long they are good."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from clusterdns.dns.types import FLAG_AA, FLAG_AD, FLAG_RA
+from clusterdns.fastpath.answer import CompiledAnswer
+from clusterdns.fastpath.ttl import with_ttl
+from clusterdns.plugins.cache.digest import Digest
+from clusterdns.serving.query import Query
+from clusterdns.serving.reply import Reply
+from clusterdns.serving.response import ResponseType
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from clusterdns.plugins.cache.arrival import Arrival
+
+OVERHEAD_BYTES: Final = 700
+"""What an entry takes beside the octets of its key and its sections, on a 64-bit machine."""
+
+_KEPT_FLAGS: Final = FLAG_RA | FLAG_AD
+_SUCCESS: Final = (ResponseType.NOERROR, ResponseType.DELEGATION)
+
+
+class Entry:
+    """A reply that is kept.
+
+    rcode: including extended ones. flags: RA and AD as they came; AA is always set.
+    plugin: the directive that answered.
+    denial: True if it says that there is nothing, or is a failure.
+    answered: see Digest.
+    stored_seconds, ttl_seconds: when it came, on the cache's clock, and how long it is good for.
+    contested: True if a plugin of the block may come to have an answer of its own.
+    hits, last_hit_seconds: how often it was used without a longer pause, and when last (``prefetch``).
+    refresh: the attempt to renew it that is under way; after a vain one there is no other before ``retry_seconds``.
+    used: True if it was used since an eviction spared it.
+    """
+
+    __slots__ = (
+        "_compiled", "_other_orders", "_positions", "_shown_ttl", "answered", "contested", "denial", "flags", "hits",
+        "last_hit_seconds", "plugin", "rcode", "refresh", "retry_seconds", "stored_seconds", "ttl_seconds", "used",
+    )  # fmt: skip
+
+    def __init__(self, reply: Reply, digest: Digest, *, now_seconds: float, ttl_seconds: int) -> None:
+        self.rcode = reply.rcode
+        self.flags = FLAG_AA | reply.flags & _KEPT_FLAGS
+        self.plugin = reply.plugin
+        self.denial = digest.kind not in _SUCCESS
+        self.answered = digest.answered
+        self.stored_seconds = now_seconds
+        self.ttl_seconds = ttl_seconds
+        self.contested = False
+        self.hits = 0
+        self.last_hit_seconds = now_seconds
+        self.refresh: asyncio.Future[Arrival | None] | None = None
+        self.retry_seconds = now_seconds
+        self.used = False
+        self._compiled, self._positions = digest.compile(ttl_seconds)
+        self._shown_ttl = ttl_seconds
+        self._other_orders = digest.has_other_orders(self._compiled.rotating)
+
+    @property
+    def compiled(self) -> CompiledAnswer:
+        """Its sections, with the TTL of the last reply."""
+        return self._compiled
+
+    @property
+    def size_bytes(self) -> int:
+        """About what it takes of memory, without its key."""
+        return len(self._compiled.body) + 8 * len(self._positions) + OVERHEAD_BYTES
+
+    def remaining_seconds(self, now_seconds: float) -> int:
+        """The TTL that is left, in whole seconds; 0 or less once it has expired."""
+        return self.ttl_seconds - int(now_seconds - self.stored_seconds)
+
+    def count_hits(self, number: int, now_seconds: float, gap_seconds: float) -> None:
+        """It was used ``number`` times; a pause of more than ``gap_seconds`` starts the count again."""
+        self.hits = number if now_seconds - self.last_hit_seconds > gap_seconds else self.hits + number
+        self.last_hit_seconds = now_seconds
+
+    def reply(self, query: Query, ttl_seconds: int, *, stale: bool = False) -> CachedReply:
+        """A reply from it, with this TTL."""
+        if ttl_seconds != self._shown_ttl:
+            old = self._compiled
+            self._compiled = CompiledAnswer(
+                old.rcode,
+                old.counts,
+                with_ttl(old.body, self._positions, ttl_seconds),
+                rotating=old.rotating,
+                record_bytes=old.record_bytes,
+                rotating_start=old.rotating_start,
+            )
+            self._shown_ttl = ttl_seconds
+        reply = CachedReply.of_compiled(self.plugin, self._compiled)
+        reply.entry = self
+        reply.stale = stale
+        reply.rcode = self.rcode
+        reply.flags = self.flags if wants_authenticated(query) else self.flags & ~FLAG_AD
+        reply.transient = True
+        self.open(query, reply)
+        return reply
+
+    def open(self, query: Query, reply: Reply) -> None:
+        """Make records of a reply's octets where others may put them into orders that octets alone don't allow."""
+        if self._other_orders:
+            reply.set_records(reply.records(query))
+
+
+class CachedReply(Reply):
+    """A reply from the cache. ``stale`` is True if its entry had expired."""
+
+    __slots__ = ("entry", "stale")
+
+    entry: Entry
+    stale: bool
+
+
+def wants_authenticated(query: Query) -> bool:
+    """True if the client wants to know about authenticated data (RFC 6840 section 5.7, RFC 3225 section 3)."""
+    return bool(query.flags & FLAG_AD) or (query.edns is not None and query.edns.do)
