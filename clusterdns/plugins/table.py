@@ -48,7 +48,6 @@ DIRECTIVES: Final[dict[str, str | None]] = {
     "autopath": None,
     "acl": "clusterdns.plugins.acl:Acl",
     "families": "clusterdns.plugins.families:Families",
-    "families": "clusterdns.plugins.families:Families",
     "cache": "clusterdns.plugins.cache:Cache",
     "header": "clusterdns.plugins.header:Header",
     "dnssec": None,
