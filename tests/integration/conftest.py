@@ -17,6 +17,7 @@ import dns.message
 import dns.query
 import dns.rcode
 import pytest
+from support.ports import free_port
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 START_SECONDS = 20.0
@@ -52,28 +53,15 @@ class RunningServer:
 StartServer = Callable[..., RunningServer]
 
 
-def free_port() -> int:
-    """A port of 127.0.0.1 that is free for UDP and TCP alike."""
-    while True:
-        with socket.socket() as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
-            tcp.bind(("127.0.0.1", 0))
-            port: int = tcp.getsockname()[1]
-            try:
-                udp.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-
-
 @pytest.fixture(scope="session")
 def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServer]:
-    """Starts ``python -m clusterdns`` and waits for its first answer. ``PORT`` stands for a free port, in the arguments
-    and in the Corefile that they name. All that were started are stopped at the end of the session.
+    """Starts ``python -m clusterdns`` and waits for its first answer. ``PORT`` stands for a free port (or ``port``), in
+    the arguments and in the Corefile that they name. All that were started are stopped at the end of the session.
     """
     processes: list[subprocess.Popen[bytes]] = []
 
-    def start(*arguments: str, first_name: str = ".") -> RunningServer:
-        port = free_port()
+    def start(*arguments: str, first_name: str = ".", port: int = 0) -> RunningServer:
+        port = port or free_port()
         for path in map(Path, arguments):
             if path.is_file() and "PORT" in (text := path.read_text()):
                 path.write_text(text.replace("PORT", str(port)))
