@@ -32,7 +32,7 @@ DIRECTIVES: Final[dict[str, str | None]] = {
     "trace": None,
     "ready": "clusterdns.plugins.ready:Ready",
     "health": "clusterdns.plugins.health:Health",
-    "pprof": None,
+    "pprof": "clusterdns.plugins.pprof:Pprof",
     "shed": None,
     "prometheus": "clusterdns.plugins.prometheus:Prometheus",
     "errors": "clusterdns.plugins.errors:Errors",
