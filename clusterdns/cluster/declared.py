@@ -78,6 +78,8 @@ class DeclaredPod(msgspec.Struct, frozen=True):
     hostname: str = ""
     subdomain: str = ""
     ports: tuple[ContainerPort, ...] = ()
+    uid: str = ""
+    host_network: bool = False
 
     @property
     def key(self) -> Key:

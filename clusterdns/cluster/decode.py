@@ -102,7 +102,14 @@ def slim(declared: Declared) -> Object | None:
         case DeclaredSlice():
             return declared.slice
         case DeclaredPod() if declared.ips and declared.phase in ("Running", "Pending"):
-            return Pod(declared.namespace, declared.name, declared.ips)
+            return Pod(
+                declared.namespace,
+                declared.name,
+                declared.ips,
+                declared.uid,
+                declared.host_network,
+                tuple(sorted(declared.labels.items())),
+            )
         case DeclaredNamespace():
             return Namespace(declared.name)
     return None
@@ -380,6 +387,8 @@ def _declare_pod(shape: raw.RawPod) -> DeclaredPod:
         hostname=_hostname(spec.hostname, "spec.hostname"),
         subdomain=_hostname(spec.subdomain, "spec.subdomain"),
         ports=_container_ports(spec),
+        uid=meta.uid or "",
+        host_network=bool(spec.host_network),
     )
 
 

@@ -78,11 +78,16 @@ class EndpointSlice(msgspec.Struct, frozen=True):
 
 
 class Pod(msgspec.Struct, frozen=True):
-    """v1 Pod that runs: ``ips`` is status.podIPs (or podIP)."""
+    """v1 Pod that runs: ``ips`` is status.podIPs (or podIP), those of its node with ``host_network``; ``labels``
+    are sorted.
+    """
 
     namespace: str
     name: str
     ips: tuple[str, ...] = ()
+    uid: str = ""
+    host_network: bool = False
+    labels: tuple[tuple[str, str], ...] = ()
 
     @property
     def key(self) -> Key:

@@ -15,6 +15,7 @@ import msgspec
 class RawMeta(msgspec.Struct, rename="camel"):
     name: str | None = None
     namespace: str | None = None
+    uid: str | None = None
     labels: dict[str, str | None] | None = None
     deletion_timestamp: Any = None
 
@@ -105,6 +106,7 @@ class RawContainer(msgspec.Struct, rename="camel"):
 
 
 class RawPodSpec(msgspec.Struct, rename="camel"):
+    host_network: bool | None = None
     hostname: str | None = None
     subdomain: str | None = None
     containers: list[RawContainer] | None = None

@@ -129,8 +129,10 @@ class Compiler:
         for change in changes:
             if change.kind not in self._kinds:
                 continue
-            relevant = True
-            touched |= self._index(change.old, change.new)
+            addresses = self._index(change.old, change.new)
+            touched |= addresses
+            # Names have nothing of a Pod but its addresses.
+            relevant = relevant or change.kind != "Pod" or bool(addresses)
             for item in (change.old, change.new):
                 if isinstance(item, Namespace):
                     namespaces.add(item.name)
@@ -264,6 +266,14 @@ class Compiler:
             if not any(namespace == name.namespace for namespace, _ in holders):
                 return None
         return self._view(name, [address])
+
+    def pod_at(self, address: str) -> Pod | None:
+        """The Pod with that address (as text), with ``pods verified``; None if it has none, or is not the only one.
+
+        Pods in the network of their node share its address with whatever runs there, so they don't count.
+        """
+        pods = [self.store.get("Pod", key) for key in self._pods.holders(address_key(address))]
+        return pods[0] if len(pods) == 1 and pods[0] is not None and not pods[0].host_network else None
 
     def has_pointer(self, address: str) -> bool:
         """True if the address (an index key) has a PTR record."""

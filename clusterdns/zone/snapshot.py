@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from clusterdns.cluster.changes import ChangeSet
-from clusterdns.cluster.objects import Key
+from clusterdns.cluster.objects import Key, Pod
 from clusterdns.cluster.store import Store
 from clusterdns.dns import names
 from clusterdns.dns.types import AAAA, NS, PTR, SOA, SRV, TXT, A
@@ -126,6 +126,10 @@ class Snapshot:
     def zone_of(self, key: bytes) -> Zone | None:
         """The longest of the zones that the name (lower case) is in."""
         return next((zone for zone in self._zones if names.is_in(key, zone.name)), None)
+
+    def pod_at(self, address: str) -> Pod | None:
+        """The Pod that has the address (as text) alone, see Compiler."""
+        return self._compiler.pod_at(address)
 
     def failure(self, key: bytes) -> CompiledAnswer | None:
         """SERVFAIL with the SOA record of the name's zone, for names that can't be denied yet."""

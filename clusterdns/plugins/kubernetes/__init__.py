@@ -98,6 +98,7 @@ from clusterdns.dns import names
 from clusterdns.dns.edns import extended_error
 from clusterdns.dns.types import ANY, AXFR, CNAME, FLAG_TC, IN, IXFR, NXDOMAIN, REFUSED, SERVFAIL
 from clusterdns.dns.wire import Record
+from clusterdns.plugins.kubernetes.labels import CLIENT, client_value, name_value
 from clusterdns.plugins.kubernetes.options import KubernetesOptions, parse
 from clusterdns.serving.capabilities import ClusterLease, Setup
 from clusterdns.serving.plugin import Plugin, Result, after
@@ -197,6 +198,13 @@ class Kubernetes(Plugin):
         if found is None:
             return None
         return isinstance(found, Alias) or found.rcode != NXDOMAIN or not self._falls_through(query.key)
+
+    def metadata(self, query: Query, key: str) -> str:
+        """See MetadataSource."""
+        if key.startswith(CLIENT):
+            return client_value(self.snapshot.pod_at(query.client.address), key)
+        zone = self.snapshot.zone_of(query.key)
+        return "" if zone is None else name_value(names.labels(query.key[: -zone.size] + names.ROOT), key)
 
     def _falls_through(self, key: bytes) -> bool:
         return any(key.endswith(zone) and names.is_in(key, zone) for zone in self.options.fallthrough)

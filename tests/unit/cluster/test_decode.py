@@ -113,6 +113,16 @@ def test_pods_that_run_have_all_their_addresses():
         assert decode_object(changed(pod, "status.phase", phase)) is None
 
 
+def test_pods_have_what_their_clients_are_known_by():
+    pod = {
+        "kind": "Pod",
+        "metadata": {"name": "p", "uid": "1-2", "labels": {"app": "web"}},
+        "spec": {"hostNetwork": True},
+        "status": {"podIP": "10.0.0.1"},
+    }
+    assert decode_object(pod) == Pod("default", "p", ("10.0.0.1",), "1-2", True, (("app", "web"),))
+
+
 def test_headless_external_name_and_unallocated_services():
     headless = decode_object({"kind": "Service", "metadata": {"name": "h"}, "spec": {"clusterIP": "None"}})
     assert isinstance(headless, Service)

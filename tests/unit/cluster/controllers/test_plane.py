@@ -160,7 +160,7 @@ def test_finished_pods_are_no_endpoints_and_pods_without_address_are_reported():
     assert cluster.faults() == ["Pod waiting: it has no status.podIP, so it is no endpoint"]
     cluster.apply(pod("waiting", "10.0.0.5"))
     assert cluster.faults() == []
-    assert cluster.store.objects("Pod") == (Pod("dev", "waiting", ("10.0.0.5",)),)
+    assert cluster.store.objects("Pod") == (Pod("dev", "waiting", ("10.0.0.5",), labels=(("app", "web"),)),)
 
 
 def test_pods_with_other_numbers_for_a_named_port_make_a_slice_of_their_own():
