@@ -63,8 +63,9 @@ class Whoami(Plugin):
         """The client's address and port."""
         client = query.client
         address = client.ip
-        records = [Record(query.name, A if address.version == 4 else AAAA, 0, address.packed)]
+        records = [Record(query.name, A if address.version == 4 else AAAA, 0, address.packed, query.qclass)]
         owner = _LABELS[client.protocol] + query.name
         if len(owner) <= MAX_NAME_BYTES:
-            records.append(Record(owner, SRV, 0, b"\0\0\0\0" + client.port.to_bytes(2, "big") + ROOT))
+            data = b"\0\0\0\0" + client.port.to_bytes(2, "big") + ROOT
+            records.append(Record(owner, SRV, 0, data, query.qclass))
         return Reply.authoritative(self.name, additional=tuple(records))

@@ -50,3 +50,9 @@ def test_a_name_with_no_room_for_another_label_gets_the_address_alone():
 def test_it_has_no_arguments():
     (error,) = check("whoami x").errors
     assert error.message == "Wrong argument count or unexpected line ending after 'x'"
+
+
+def test_the_class_of_the_query_is_kept():
+    question = Query(wire("www.example.org.", rdclass="CH"), Client("udp", "192.0.2.1", 4242, "192.0.2.53", 53))
+    records = make("whoami").handle(question).records(question)
+    assert [record.rclass for record in records.additional] == [3, 3]
