@@ -20,6 +20,7 @@ from clusterdns.errors import QueryError
 from clusterdns.fastpath.memo import Memo
 from clusterdns.serving.chain import Block
 from clusterdns.serving.finish import finish, finish_stream, refuse
+from clusterdns.serving.later import Later
 from clusterdns.serving.limits import ConnectionLimits
 from clusterdns.serving.plugin import Result, after
 from clusterdns.serving.query import Client, Query
@@ -104,6 +105,8 @@ class Engine:
             result = self._recover(block, error)
         if isinstance(result, Reply):
             return self._write(query, block, result, started)
+        if isinstance(result, Later):
+            return result.conclude(lambda reply, error: self._conclude(query, block, reply, error, started))
         return self._finish_later(query, block, result, started)
 
     async def _finish_later(
@@ -114,6 +117,11 @@ class Engine:
         except Exception as error:
             reply = self._recover(block, error)
         return self._write(query, block, reply, started)
+
+    def _conclude(
+        self, query: Query, block: Block, reply: Reply, error: Exception | None, started: float
+    ) -> Messages | None:
+        return self._write(query, block, reply if error is None else self._recover(block, error), started)
 
     def resolve(self, query: Query, name: bytes, qtype: int) -> Result:
         """Ask for another name as the client of ``query`` would; see ``Setup.resolve``."""

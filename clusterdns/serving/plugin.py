@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from clusterdns.config.directive import DirectiveReader
 from clusterdns.dns.types import SERVFAIL
+from clusterdns.serving.later import Later
 from clusterdns.serving.query import Query
 from clusterdns.serving.reply import Reply
 
@@ -88,6 +89,8 @@ def after(result: Result, change: Callable[[Reply], Reply]) -> Result:
     """``change`` applied to the reply, now or when it is there."""
     if isinstance(result, Reply):
         return change(result)
+    if isinstance(result, Later):
+        return result.change(change)
     return _after(result, change)
 
 

@@ -108,6 +108,18 @@ class MessageBatch:
         sent: int = self._sendmmsg(self._fd, self._address + 64 * first, count, socket.MSG_DONTWAIT)
         return sent if sent >= 0 else -ctypes.get_errno()
 
+    def put(self, i: int, message: bytes, peer: bytes, control: bytes) -> None:
+        """Put a message into slot ``i``: to ``peer``, with the raw control messages that came with its query."""
+        start = i * SLOT_BYTES
+        self.slots[start : start + len(message)] = message
+        self.iovecs[2 * i + 1] = len(message)
+        start = i * _NAME_BYTES
+        self._names[start : start + len(peer)] = peer
+        self.headers[16 * i + _NAME_LENGTH] = len(peer)
+        start = i * _CONTROL_BYTES
+        self._controls[start : start + len(control)] = control
+        self.headers[16 * i + _CONTROL_LENGTH] = len(control)
+
     def truncated(self, i: int) -> bool:
         """True if the message in slot ``i`` was longer than the slot."""
         return bool(self.headers[16 * i + _FLAGS] & socket.MSG_TRUNC)

@@ -18,6 +18,7 @@ from time import perf_counter
 from typing import Final
 
 from clusterdns.serving.engine import Engine, Messages
+from clusterdns.serving.later import Later
 from clusterdns.serving.query import Client
 from clusterdns.transports import mmsg
 
@@ -51,6 +52,11 @@ class UdpListener:
         if self._wildcard:
             _ask_for_destination(sock)
         self._batch = mmsg.MessageBatch(sock) if mmsg.available() else None
+        self._outgoing = mmsg.MessageBatch(sock) if mmsg.available() else None
+        self._outbox: list[tuple[bytes, bytes, bytes]] = []
+        self._due = 0
+        self._drained: asyncio.Future[None] | None = None
+        self._closed = False
         loop.add_reader(sock, self._on_readable if self._batch is not None else self._on_readable_plain)
 
     async def close(self, drain_seconds: float) -> None:
@@ -58,10 +64,17 @@ class UdpListener:
         if self._batch is not None:
             self._on_readable()
         self._loop.remove_reader(self.socket)
+        end = self._loop.time() + drain_seconds
         if self._waiting:
             await asyncio.wait(self._waiting, timeout=drain_seconds)
         for task in self._waiting:
             task.cancel()
+        if self._due:
+            self._drained = self._loop.create_future()
+            await asyncio.wait([self._drained], timeout=max(0.0, end - self._loop.time()))
+        if self._outbox:
+            self._send_outbox()
+        self._closed = True
         self.socket.close()
 
     def _on_readable(self) -> None:
@@ -114,7 +127,8 @@ class UdpListener:
         """Handle the message in slot ``i``; True if its reply now stands in the slot."""
         start = i * mmsg.SLOT_BYTES
         packet = batch.slots[start : start + length].tobytes()
-        client = self._client(batch.peer(i), batch.control(i))
+        peer, control = batch.peer(i), batch.control(i)
+        client = self._client(peer, control)
         output = self.engine.handle(packet, client)
         if output is None:
             return False
@@ -124,9 +138,45 @@ class UdpListener:
                 batch.iovecs[2 * i + 1] = len(output)
                 return True
             self._send_one(output, client)
+        elif isinstance(output, Later):
+            self._send_later(output, client, peer, control)
         elif isinstance(output, Awaitable):
             self._wait_for(output, client)
         return False
+
+    def _send_later(self, output: Later[Messages | None], client: Client, peer: bytes, control: bytes) -> None:
+        """Send the reply when it is there, with others that come at the same time."""
+        if self._due >= MAX_WAITING:
+            self.dropped += 1
+            return
+        self._due += 1
+
+        def put(reply: Messages | None) -> None:
+            self._due -= 1
+            if not self._due and self._drained is not None and not self._drained.done():
+                self._drained.set_result(None)
+            if not isinstance(reply, bytes):
+                return
+            if len(reply) > mmsg.SLOT_BYTES:
+                self._send_one(reply, client)
+                return
+            if not self._outbox:
+                self._loop.call_soon(self._send_outbox)
+            self._outbox.append((reply, peer, control))
+
+        output.consume(put)
+
+    def _send_outbox(self) -> None:
+        batch = self._outgoing
+        assert batch is not None
+        outbox, self._outbox = self._outbox, []
+        if self._closed:
+            return
+        for first in range(0, len(outbox), mmsg.BATCH):
+            some = outbox[first : first + mmsg.BATCH]
+            for i, (reply, peer, control) in enumerate(some):
+                batch.put(i, reply, peer, control)
+            self._send(batch, 0, len(some))
 
     def _send(self, batch: mmsg.MessageBatch, first: int, end: int) -> None:
         waited = False

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One query to several upstreams: which is asked next, when to stop, which reply is the client's.
 
-No coroutine and no task runs for a query: an ``Inquiry`` is moved on by the sockets that it asks, and the future that
+No coroutine and no task runs for a query: an ``Inquiry`` is moved on by the sockets that it asks, and the reply that
 the chain of plugins waits for is set at its end. The attempts, the time and the number under way are bounded.
 """
 
@@ -18,6 +18,7 @@ from clusterdns.dns.peek import HEADER_BYTES
 from clusterdns.dns.types import REFUSED, SERVFAIL
 from clusterdns.errors import UpstreamError, WireError
 from clusterdns.observability.metrics import Value
+from clusterdns.serving.later import Later
 from clusterdns.serving.query import Query
 from clusterdns.serving.reply import Reply
 from clusterdns.upstream import message as messages
@@ -82,7 +83,7 @@ class Client:
         self._rejects = rejects
         self._idle: asyncio.Future[None] | None = None
 
-    def ask(self, query: Query) -> Reply | asyncio.Future[Reply]:
+    def ask(self, query: Query) -> Reply | Later[Reply]:
         """The upstreams' reply, or one that says why there is none."""
         most = self.options.most_inquiries
         if most and self.under_way >= most:
@@ -94,7 +95,7 @@ class Client:
         inquiry = Inquiry(self, query, loop)
         self.under_way += 1
         inquiry.go_on()
-        return inquiry.result
+        return inquiry.reply or inquiry.result
 
     def ended(self) -> None:
         """An inquiry is over."""
@@ -130,12 +131,14 @@ class Inquiry:
         "_stream",
         "_under_way",
         "_wire",
+        "reply",
         "result",
     )
 
     def __init__(self, client: Client, query: Query, loop: asyncio.AbstractEventLoop) -> None:
         options = client.options
-        self.result: asyncio.Future[Reply] = loop.create_future()
+        self.result: Later[Reply] = Later(loop.create_future)
+        self.reply: Reply | None = None
         self._client = client
         self._query = query
         self._loop = loop
@@ -206,7 +209,7 @@ class Inquiry:
 
     def _ask_another(self) -> None:
         """The first upstream takes its time: ask a second one besides."""
-        if self.result.done() or not self._under_way:
+        if not self._under_way:
             return
         asked = self._under_way[0].subject
         others = [server for server in self._order if not server.health.down(self._client.options.most_fails)]
@@ -221,9 +224,6 @@ class Inquiry:
         assert isinstance(server, Server)
         rcode = message[3] & 15
         server.count(rcode, self._loop.time() - exchange.started)
-        if self.result.done():
-            self._end(None)
-            return
         options = self._client.options
         query = self._query
         plugin = self._client.plugin
@@ -256,9 +256,6 @@ class Inquiry:
         self._under_way.remove(exchange)
         server = exchange.subject
         assert isinstance(server, Server)
-        if self.result.done():
-            self._end(None)
-            return
         if isinstance(error, ClosedError) and exchange.reused and not exchange.fresh:
             # It was closed as idle while the question was on its way: that says nothing about the upstream.
             again = self._ask(server, stream=True, fresh=True)
@@ -278,7 +275,7 @@ class Inquiry:
         if self._client.options.most_fails:
             server.health.suspect()
 
-    def _end(self, reply: Reply | None) -> None:
+    def _end(self, reply: Reply) -> None:
         if self._over:
             return
         self._over = True
@@ -288,8 +285,8 @@ class Inquiry:
             exchange.give_up()
         self._under_way.clear()
         self._client.ended()
-        if reply is not None and not self.result.done():
-            self.result.set_result(reply)
+        self.reply = reply
+        self.result.set(reply)
 
 
 def _mixed_case(wire: bytes, query: Query) -> bytes:

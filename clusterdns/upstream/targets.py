@@ -15,6 +15,7 @@ from clusterdns.dns.types import AAAA, IN, A
 from clusterdns.errors import UpstreamError
 from clusterdns.serving.query import Client as Asking
 from clusterdns.serving.query import Query
+from clusterdns.serving.reply import Reply
 from clusterdns.upstream.address import TLS, Endpoint, Named, parse_resolv_conf
 from clusterdns.upstream.client import Client
 
@@ -115,7 +116,7 @@ def look_up_by(client: Client) -> LookUp:
             packet = _HEADER + name + qtype.to_bytes(2, "big") + IN.to_bytes(2, "big")
             query = Query(packet, Asking("udp", "127.0.0.1", 0, "127.0.0.1", 0))
             reply = client.ask(query)
-            if isinstance(reply, asyncio.Future):
+            if not isinstance(reply, Reply):
                 reply = await reply
             error = error or reply.error
             answer = reply.records(query).answer

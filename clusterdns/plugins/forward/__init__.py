@@ -178,9 +178,10 @@ _DRAIN_SECONDS: Final = 2.5
 
 
 class Forward(Plugin):
-    """The directive. Its replies come from elsewhere, so they are never reusable."""
+    """The directive. Its own replies are never reusable; what it passes on goes by the name alone."""
 
     name = "forward"
+    pure = True
     in_chain = True
     any_class = True
 

@@ -13,6 +13,8 @@ from clusterdns.dns import names, types
 from clusterdns.dns.wire import Record
 from clusterdns.fastpath.answer import CompiledAnswer, counts
 from clusterdns.serving.engine import MAX_LOOKUP_DEPTH
+from clusterdns.serving.later import Later
+from clusterdns.serving.plugin import after
 from clusterdns.serving.reply import Reply
 
 ONE_A = CompiledAnswer(0, counts(1), b"\xc0\x0c\0\1\0\1\0\0\0\5\0\4\12\0\0\1", rotating=1, record_bytes=16)
@@ -242,3 +244,22 @@ def test_messages_that_are_no_queries(make_engine):
     assert engine.handle(status, client()) == b"\x12\x34\x91\x04" + bytes(8)
     broken = wire(id=0x1234)[:-1]
     assert engine.handle(broken, client()) == b"\x12\x34\x81\x01" + bytes(8)
+
+
+def test_a_reply_that_comes_later_is_written_when_it_is_there(make_engine):
+    later = Later(lambda: pytest.fail("nobody awaits"))
+    seen = []
+    make_engine({"example.org.": [Answering(lambda query: later)]}).handle(wire(), client()).consume(seen.append)
+    assert seen == []
+    later.set(Reply(5))
+    assert dns.message.from_wire(seen[0]).rcode() == 5
+
+
+def test_a_fault_in_what_is_done_to_a_later_reply_is_servfail(make_engine, faults):
+    later = Later(lambda: pytest.fail("nobody awaits"))
+    broken = Answering(lambda query: after(later, lambda reply: reply.nothing))
+    seen = []
+    make_engine({"example.org.": [broken]}).handle(wire(), client()).consume(seen.append)
+    later.set(Reply())
+    assert dns.message.from_wire(seen[0]).rcode() == 2
+    assert faults.panics == 1
