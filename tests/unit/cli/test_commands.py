@@ -8,7 +8,7 @@ import pytest
 from clusterdns.cli import main
 
 GOOD = ".:1053 {\n    whoami\n}\n"
-BAD = "a.test {\n  whoami x\n  nope\n}\nb..test {\n  forward . 1.1.1.1\n}\n"
+BAD = "a.test {\n  whoami x\n  nope\n}\nb..test {\n  geoip file\n}\n"
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def test_help_shows_manual_pages(capsys):
     assert "usage: clusterdns" in capsys.readouterr().out
     assert main.main(["help", "kubernets"]) == 1
     assert "did you mean kubernetes?" in capsys.readouterr().err
-    assert main.main(["help", "forward"]) == 1
+    assert main.main(["help", "geoip"]) == 1
     assert "isn't implemented yet" in capsys.readouterr().err
 
 
@@ -101,7 +101,7 @@ def test_plugins_in_order_and_missing_ones(capsys):
     names = capsys.readouterr().out.split()
     assert names.index("errors") < names.index("loadbalance") < names.index("kubernetes") < names.index("whoami")
     main.main(["plugins", "--missing"])
-    assert "forward" in capsys.readouterr().out.split()
+    assert "geoip" in capsys.readouterr().out.split()
 
 
 @pytest.mark.parametrize("command", ["serve", "check", "fmt", "plugins", "help"])

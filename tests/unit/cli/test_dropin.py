@@ -66,7 +66,7 @@ def test_plugins_are_listed_by_name(capsys):
     names = capsys.readouterr().out.split()
     assert names == sorted(name for name, target in DIRECTIVES.items() if target)
     assert "kubernetes" in names
-    assert "forward" not in names
+    assert "geoip" not in names
 
 
 @pytest.mark.parametrize("port", ["x", "70000", "-1", "٣"])
