@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from clusterdns.dns.records.dnssec import HashedName, Moment, Salt, TypeBitmap, TypeName
 from clusterdns.dns.records.fields import (
     Base64,
     Field,
@@ -26,6 +27,7 @@ from clusterdns.dns.records.fields import (
     Word,
     Words,
 )
+from clusterdns.dns.records.svcb import ServiceParameters
 from clusterdns.dns.types import TYPE_NUMBERS
 from clusterdns.errors import WireError
 
@@ -33,6 +35,9 @@ _PREFERENCE: Final = Integer(2, "preference")
 _DIGEST: Final = (Integer(2, "key tag"), Integer(1, "algorithm"), Integer(1, "digest type"), Hex())
 _KEY: Final = (Integer(2, "flags"), Integer(1, "protocol"), Integer(1, "algorithm"), Base64())
 _CERTIFICATE: Final = (Integer(1, "usage"), Integer(1, "selector"), Integer(1, "matching type"), Hex())
+
+_HASHING: Final = (Integer(1, "hash algorithm"), Integer(1, "flags"), Integer(2, "iterations"), Salt())
+_SERVICE: Final = (Integer(2, "priority"), Name(), ServiceParameters())
 
 RECORDS: Final[dict[str, tuple[Field, ...]]] = {
     "A": (Ipv4(),),
@@ -55,12 +60,24 @@ RECORDS: Final[dict[str, tuple[Field, ...]]] = {
     "DNAME": (Name(),),
     "DS": _DIGEST,
     "SSHFP": (Integer(1, "algorithm"), Integer(1, "fingerprint type"), Hex()),
+    "RRSIG": (
+        TypeName(), Integer(1, "algorithm"), Integer(1, "labels"), Seconds("original TTL"), Moment("expiration"),
+        Moment("inception"), Integer(2, "key tag"), Name(), Base64(),
+    ),
+    "NSEC": (Name(), TypeBitmap()),
     "DNSKEY": _KEY,
+    "DHCID": (Base64(),),
+    "NSEC3": (*_HASHING, HashedName(), TypeBitmap()),
+    "NSEC3PARAM": _HASHING,
     "TLSA": _CERTIFICATE,
     "SMIMEA": _CERTIFICATE,
     "CDS": _DIGEST,
     "CDNSKEY": _KEY,
     "OPENPGPKEY": (Base64(),),
+    "CSYNC": (Integer(4, "serial"), Integer(2, "flags"), TypeBitmap()),
+    "ZONEMD": (Integer(4, "serial"), Integer(1, "scheme"), Integer(1, "hash algorithm"), Hex()),
+    "SVCB": _SERVICE,
+    "HTTPS": _SERVICE,
     "SPF": (Strings(),),
     "URI": (Integer(2, "priority"), Integer(2, "weight"), Text()),
     "CAA": (Integer(1, "flags"), Tag(), Text()),
@@ -99,7 +116,7 @@ def _encode_generic(rtype: int, reader: Words) -> bytes:
 
 def _decode_fields(fields: tuple[Field, ...], data: bytes) -> list[str]:
     octets = Octets(data)
-    words = [field.decode(octets) for field in fields]
+    words = [word for field in fields if (word := field.decode(octets))]
     if not octets.empty:
         raise WireError("record data is longer than its type says")
     return words
