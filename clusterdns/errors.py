@@ -91,7 +91,7 @@ class MasterFileError(ClusterDNSError):
     def __str__(self) -> str:
         if not self.line:
             return f"{self.file}: {self.reason}" if self.file else self.reason
-        return f"{self.file}:{self.line}: {self.reason}"
+        return f"{self.file or 'line'}:{self.line}: {self.reason}"
 
 
 class QueryError(ClusterDNSError):

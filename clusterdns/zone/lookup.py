@@ -219,7 +219,8 @@ def _starts(name: bytes, origin: bytes) -> list[int]:
 
 
 def _name_at(data: bytes, offset: int) -> bytes:
+    """The name that begins at an offset of record data; the root where data from elsewhere isn't as it should be."""
     end = offset
-    while length := data[end]:
-        end += 1 + length
-    return data[offset : end + 1]
+    while end < len(data) and data[end]:
+        end += 1 + data[end]
+    return data[offset : end + 1] if end < len(data) else names.ROOT

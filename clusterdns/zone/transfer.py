@@ -68,9 +68,9 @@ def requested_serial(packet: bytes, question_end: int) -> int | None:
         return None
     try:
         record, _ = read_record(packet, question_end)
+        return soa_numbers(record.data)[0] if record.rtype == SOA else None
     except WireError:
         return None
-    return soa_numbers(record.data)[0] if record.rtype == SOA else None
 
 
 class TransferReader:

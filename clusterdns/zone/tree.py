@@ -16,7 +16,7 @@ from typing import Final, TypeAlias
 from clusterdns.dns import names
 from clusterdns.dns.types import CNAME, IN, NS, SOA, type_text
 from clusterdns.dns.wire import Record
-from clusterdns.errors import MasterFileError
+from clusterdns.errors import MasterFileError, WireError
 
 DNAME: Final = 39
 RRSIG: Final = 46
@@ -25,6 +25,10 @@ NSEC3: Final = 50
 NSEC3PARAM: Final = 51
 
 _SOA_NUMBERS: Final = Struct("!5I")
+_LEAST_SOA_BYTES: Final = 22
+
+_NEVER_EMPTY: Final = frozenset((NS, CNAME, SOA, DNAME, RRSIG))
+"""Types whose data is looked into."""
 
 MAX_WARNINGS: Final = 10
 
@@ -102,7 +106,9 @@ def canonical(name: bytes) -> tuple[bytes, ...]:
 
 
 def soa_numbers(data: bytes) -> tuple[int, int, int, int, int]:
-    """Serial, refresh, retry, expire and minimum of a SOA record's data."""
+    """Serial, refresh, retry, expire and minimum of a SOA record's data. Raises WireError if it is too short."""
+    if len(data) < _LEAST_SOA_BYTES:
+        raise WireError("SOA record is shorter than its type says")
     serial, refresh, retry, expire, minimum = _SOA_NUMBERS.unpack(data[-_SOA_NUMBERS.size :])
     return serial, refresh, retry, expire, minimum
 
@@ -133,6 +139,8 @@ class ZoneBuilder:
         if record.rclass != IN:
             raise MasterFileError(f"{names.to_text(name)}: only class IN can be served")
         rtype = record.rtype
+        if not record.data and rtype in _NEVER_EMPTY:
+            raise MasterFileError(f"{names.to_text(name)}: {type_text(rtype)} record without data")
         if rtype in (NSEC3, NSEC3PARAM):
             raise MasterFileError(f"NSEC3 zone is not supported: {names.to_text(name)} has {type_text(rtype)}")
         if name is not record.name and name != record.name:

@@ -6,6 +6,7 @@ import pytest
 from clusterdns.dns import names
 from clusterdns.dns.masterfile import parse_file
 from clusterdns.dns.types import NOERROR, NXDOMAIN, TYPE_NUMBERS, type_text
+from clusterdns.dns.wire import Record
 from clusterdns.zone.lookup import MAX_ALIASES, YXDOMAIN, find
 from clusterdns.zone.tree import build_zone
 
@@ -27,7 +28,9 @@ mail MX 20 web
 mail MX 30 elsewhere.test.
 alias-mail CNAME mail
 svc SRV 0 0 80 web
-https HTTPS \\# 7 00 01 00 0001 0000
+service HTTPS 1 .
+service A 192.0.2.7
+alias-service HTTPS 0 web
 deep.ent A 192.0.2.5
 sub NS ns.sub
 sub NS ns.other.test.
@@ -120,6 +123,11 @@ def test_ns_of_the_zone_is_not_repeated():
 @pytest.mark.parametrize(("name", "rtype"), [("mail", "MX"), ("svc", "SRV")])
 def test_addresses_of_targets_come_along_once(name, rtype):
     assert shown(look(MAIN, name, rtype).additional) == ["web A", "web AAAA"]
+
+
+def test_services_bring_addresses_too():
+    assert shown(look(MAIN, "service", "HTTPS").additional) == ["service A"]
+    assert shown(look(MAIN, "alias-service", "HTTPS").additional) == ["web A", "web AAAA"]
 
 
 def test_any_has_every_set_or_one():
@@ -284,3 +292,9 @@ def test_the_root_may_be_a_zone():
     assert shown(find(zone, names.from_text("test."), 1).answer) == ["test. A"]
     assert find(zone, names.from_text("x.test."), 1).rcode == NXDOMAIN
     assert find(zone, names.ROOT, 6).answer
+
+
+@pytest.mark.parametrize("data", [b"", b"\0\1", b"\0\1\xc0\x0c", b"\0\1\x05ab"])
+def test_services_from_elsewhere_that_are_not_as_they_should_be_bring_nothing(data):
+    records = [*parse_file(APEX, ORIGIN), Record(names.from_text("bad.example.org."), 65, 5, data)]
+    assert look(build_zone(ORIGIN, records), "bad", "HTTPS").additional == ()

@@ -79,6 +79,16 @@ def test_the_size_of_a_transfer_is_bounded(monkeypatch):
         read(message(soa(), host(1)), message(host(2)))
 
 
+def test_a_soa_record_that_is_too_short_is_a_fault():
+    record = b"\x07example\x03org\0\0\6\0\1\0\0\0\5\0\3\0\0\0"
+    wire = bytes.fromhex("000180000000000100000000") + record
+    with pytest.raises(UpstreamError, match="SOA record is shorter"):
+        read_serial(wire, 1, ORIGIN)
+    whole = bytes.fromhex("000180000000000200000000") + record + record
+    with pytest.raises(UpstreamError, match="SOA record is shorter"):
+        read(whole)
+
+
 def test_the_query_is_what_others_send():
     theirs = dns.message.make_query("example.org.", "AXFR", id=9, flags=0).to_wire()
     assert encode_question(9, ORIGIN, AXFR) == theirs

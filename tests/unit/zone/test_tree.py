@@ -6,8 +6,9 @@ import pytest
 from clusterdns.dns import names
 from clusterdns.dns.masterfile import parse_file, record_text
 from clusterdns.dns.types import A
-from clusterdns.errors import MasterFileError
-from clusterdns.zone.tree import build_zone, canonical, is_newer
+from clusterdns.dns.wire import Record
+from clusterdns.errors import MasterFileError, WireError
+from clusterdns.zone.tree import ZoneBuilder, build_zone, canonical, is_newer, soa_numbers
 
 ORIGIN = names.from_text("example.org.")
 APEX = "$TTL 60\n@ SOA ns1 admin 7 2 3 4 5\n@ NS ns1\nns1 A 192.0.2.1\n"
@@ -61,7 +62,10 @@ def test_a_zone_without_name_servers_is_warned_of():
     [
         ("$TTL 5\n@ NS ns1\n", "no SOA record for origin example.org."),
         (APEX + "a CH TXT x\n", "a.example.org.: only class IN can be served"),
-        (APEX + "a NSEC3 \\# 1 00\n", "NSEC3 zone is not supported: a.example.org. has NSEC3"),
+        (
+            APEX + "a NSEC3 1 0 0 - 2T7B4G4VSA5SMI47K61MV5BV1A22BOJR\n",
+            "NSEC3 zone is not supported: a.example.org. has NSEC3",
+        ),
     ],
 )
 def test_faults(text, reason):
@@ -75,6 +79,18 @@ def test_canonical_order_is_that_of_rfc_4034_section_6_1():
     ordered += ["\\001.z.example.", "*.z.example.", "\\200.z.example."]
     keys = [canonical(names.from_text(name)) for name in ordered]
     assert keys == sorted(keys)
+
+
+@pytest.mark.parametrize("rtype", [2, 5, 6, 39, 46])
+def test_records_from_elsewhere_may_not_be_empty(rtype):
+    builder = ZoneBuilder(ORIGIN)
+    with pytest.raises(MasterFileError, match="without data"):
+        builder.add(Record(ORIGIN, rtype, 5, b""))
+
+
+def test_a_soa_record_that_is_too_short_is_a_fault():
+    with pytest.raises(WireError):
+        soa_numbers(b"\0\0" + bytes(19))
 
 
 @pytest.mark.parametrize(
