@@ -115,7 +115,9 @@ def test_types_and_classes_of_queries(rule, question):
 
 
 def test_a_rewritten_name_keeps_the_class_and_flags_of_its_query():
-    asked, _, behind = ask("rewrite continue class IN CH\nrewrite name www.example.org a.test", flags=dns.flags.from_text("RD CD AD"))
+    asked, _, behind = ask(
+        "rewrite continue class IN CH\nrewrite name www.example.org a.test", flags=dns.flags.from_text("RD CD AD")
+    )
     assert behind.question == "a.test. CH A"
     assert behind.asked[0].flags == asked.flags
 
