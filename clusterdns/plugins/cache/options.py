@@ -23,7 +23,7 @@ MAX_TTL_SECONDS: Final = 0x7FFF_FFFF
 _MAX_FAILURE_SECONDS: Final = 300
 """RFC 2308 section 7.1 and RFC 8767 section 5: failures aren't kept for longer than five minutes."""
 
-_NUMBER_AND_UNIT: Final = re.compile(r"([0-9]+)([a-z]+)")
+_NUMBER_AND_UNIT: Final = re.compile(r"[0-9]+[a-z]+")
 
 Kind = Literal["success", "denial"]
 
@@ -144,10 +144,11 @@ class _OptionReader:
         args = self.line.args
         if not args:
             return list(self.reader.block.zones)
+        suspect = None
         try:
             ttl_seconds = atoi(args[0].text)
         except ExpressionError:
-            self._warn_about_duration(args[0])
+            suspect = args[0] if self._warn_about_duration(args[0]) else None
         else:
             ttl_seconds = _positive_ttl(args[0], ttl_seconds)
             for kind, bounds in self.bounds.items():
@@ -155,32 +156,36 @@ class _OptionReader:
             args = args[1:]
         if not args:
             return list(self.reader.block.zones)
-        own = self.reader.block.zones
         for token in args:
-            zones, invalid = expand_zones([token.text])
-            if invalid:
-                self.reader.warn(token, f"{token.text} is not a zone and is ignored")
-            elif not any(is_within(zone, other) or is_within(other, zone) for zone in zones for other in own):
-                self.reader.warn(
-                    token,
-                    f"caches nothing of {token.text}: no query for that zone comes here",
-                    hint="write the TTL first, a plain number of seconds, then zones" if token is args[0] else "",
-                )
+            if token is not suspect:
+                self._check_zone(token)
         return expand_zones([token.text for token in args])[0]
 
-    def _warn_about_duration(self, token: Token) -> None:
-        match = _NUMBER_AND_UNIT.fullmatch(token.text)
-        if match is None:
-            return
+    def _check_zone(self, token: Token) -> None:
+        zones, invalid = expand_zones([token.text])
+        own = self.reader.block.zones
+        if invalid:
+            self.reader.warn(token, f"{token.text} is not a zone and is ignored")
+        elif not any(is_within(zone, other) or is_within(other, zone) for zone in zones for other in own):
+            self.reader.warn(
+                token,
+                f"caches nothing of {token.text}: no query for that zone comes here",
+                hint="the TTL is a plain number of seconds, and stands before the zones",
+            )
+
+    def _warn_about_duration(self, token: Token) -> bool:
+        if _NUMBER_AND_UNIT.fullmatch(token.text) is None:
+            return False
         try:
             seconds = int(parse_duration(token.text))
         except ExpressionError:
-            return
+            return False
         self.reader.warn(
             token,
             f"caches only the zone {token.text}., nothing else: the TTL is a number of seconds without a unit",
             hint=f"write cache {seconds}",
         )
+        return True
 
     def _read_bounds(self, kind: Kind, option: Line) -> None:
         if not option.args:
