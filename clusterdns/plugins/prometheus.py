@@ -12,10 +12,13 @@ If the address can't be had, that is logged and the server starts without it.
 ## Syntax
 
 ~~~ txt
-prometheus [ADDRESS]
+prometheus [ADDRESS] {
+    runtime_metrics
+}
 ~~~
 
 * **ADDRESS** is `HOST:PORT`, by default `localhost:9153`. An empty host means all addresses of the machine.
+* `runtime_metrics` is taken and does nothing: it is about the inside of Go's runtime, which isn't here.
 
 ## Metrics
 
@@ -71,7 +74,6 @@ from clusterdns.serving.reply import Reply
 from clusterdns.serving.traffic import Traffic
 
 PATH: Final = "/metrics"
-_OPTIONS: Final = ("runtime_metrics", "tls")
 
 
 class Options(msgspec.Struct, frozen=True):
@@ -91,13 +93,12 @@ class Prometheus(Plugin):
         options = Options()
         line = reader.once()
 
-        def refuse(option: Line) -> None:
-            raise option.name.error(f"option '{option.name.text}' isn't implemented yet", hint="remove it")
-
         with reader.collecting():
             if line.expect(0, 1):
                 options = Options(listen_address(line.args[0]))
-        reader.options(line, dict.fromkeys(_OPTIONS, refuse))
+        for option in line.block or ():
+            with reader.collecting():
+                _read_option(reader, option)
         return options
 
     def __init__(self, options: Options, setup: Setup) -> None:
@@ -167,3 +168,14 @@ class Prometheus(Plugin):
     def _answer(self, request: HttpRequest) -> HttpAnswer:
         content_type, body = render(self.services.metrics, request.headers.get("accept", ""))
         return 200, content_type, body
+
+
+def _read_option(reader: DirectiveReader, option: Line) -> None:
+    name = option.name.text
+    if name == "tls":
+        raise option.name.error(f"option '{name}' isn't implemented yet", hint="remove it")
+    if name != "runtime_metrics":
+        raise option.name.error(f"unknown option: {name}", hint="the only one is runtime_metrics")
+    option.expect(0)
+    option.no_block()
+    reader.warn(option.name, "runtime_metrics has no effect: there is no Go runtime here", hint="remove it")

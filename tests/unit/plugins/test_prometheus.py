@@ -159,6 +159,13 @@ def test_options():
     assert str(parse("prometheus :9253").address) == ":9253"
 
 
+def test_metrics_of_another_runtime_are_taken_with_a_warning():
+    verdict = check("prometheus {\nruntime_metrics\n}")
+    assert verdict.plan is not None
+    (warning,) = verdict.warnings
+    assert warning.message == "runtime_metrics has no effect: there is no Go runtime here"
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -169,11 +176,11 @@ def test_options():
         ("prometheus nonsense", "address nonsense: missing port in address"),
         ("prometheus\nprometheus", "this plugin can only be used once per Server Block"),
         (
-            "prometheus {\nruntime_metrics\n}",
-            "Corefile:3 - Error during parsing: option 'runtime_metrics' isn't implemented yet",
+            "prometheus {\nruntime_metrics x\n}",
+            "Corefile:3 - Error during parsing: Wrong argument count or unexpected line ending after 'x'",
         ),
         ("prometheus {\ntls web.yml\n}", "Corefile:3 - Error during parsing: option 'tls' isn't implemented yet"),
-        ("prometheus {\nnope\n}", "Corefile:3 - Error during parsing: unknown property 'nope'"),
+        ("prometheus {\nnope\n}", "Corefile:3 - Error during parsing: unknown option: nope"),
     ],
 )
 def test_faults(text, says):
