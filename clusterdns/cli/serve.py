@@ -11,11 +11,11 @@ from pathlib import Path
 from clusterdns.cli.serving import serve_corefile
 
 _COREFILE = """\
-.:{port} {{
+{zone}:{port} in-addr.arpa:{port} ip6.arpa:{port} {{
     bind {address}
     errors
     log
-    kubernetes {zone} in-addr.arpa ip6.arpa {{
+    kubernetes {{
         manifests {directory}
         service_cidr {service_cidr}
         pods insecure
