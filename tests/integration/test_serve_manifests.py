@@ -14,6 +14,13 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[2]
 NAME = "service-clusterip.dev.svc.cluster.local."
 END_SECONDS = 5.0
+OTHERS = """\
+{apiVersion: networking.k8s.io/v1, kind: Ingress, metadata: {name: a}}
+---
+{apiVersion: apps/v1, kind: Deployment, metadata: {name: a}}
+---
+{apiVersion: networking.k8s.io/v1, kind: Ingress, metadata: {name: b}}
+"""
 
 
 @pytest.fixture
@@ -39,10 +46,13 @@ def comes(condition: Callable[[], bool]) -> bool:
     return True
 
 
-def test_it_serves_the_directory_and_nothing_else_without_complaints(served: Any) -> None:
+def test_it_serves_the_directory_and_nothing_else_without_complaints(start_server: Any, directory: Path) -> None:
+    (directory / "others.yaml").write_text(OTHERS)
+    served = start_server("serve", "--manifests", str(directory), "--port", "PORT", first_name=NAME)
     assert addresses(served) == ["10.10.97.97"]
     assert served.ask("97.97.10.10.in-addr.arpa.", "PTR").answer[0][0].to_text() == NAME
     assert served.ask("example.org.", "A").rcode().name == "REFUSED"
+    assert f"[INFO] {directory}: objects of other kinds are ignored: Deployment (1), Ingress (2)\n" in served.output()
     assert "[WARNING]" not in served.output()
     assert "[ERROR]" not in served.output()
 

@@ -114,6 +114,9 @@ class ManifestSource:
         self._loaded = True
         self._synced = self.kinds
         self._take_stock()
+        if self._ignored:
+            counts = ", ".join(f"{kind} ({count})" for kind, count in self._ignored.items())
+            _log.info("%s: objects of other kinds are ignored: %s", self.directory, counts)
         return events
 
     def start(self, sink: Sink) -> None:
