@@ -18,7 +18,8 @@ prometheus [ADDRESS] {
 ~~~
 
 * **ADDRESS** is `HOST:PORT`, by default `localhost:9153`. An empty host means all addresses of the machine.
-* `runtime_metrics` is taken and does nothing: it is about the inside of Go's runtime, which isn't here.
+* `runtime_metrics` adds what Python's garbage collector does, by generation: `python_gc_collections_total`,
+  `python_gc_objects_collected_total` and `python_gc_objects_uncollectable_total`. CoreDNS adds Go's runtime there.
 
 ## Metrics
 
@@ -66,7 +67,7 @@ from clusterdns.config.directive import DirectiveReader, Line
 from clusterdns.dns import names
 from clusterdns.errors import LifecycleError
 from clusterdns.observability.exposition import render
-from clusterdns.observability.process import export_process_metrics
+from clusterdns.observability.process import export_process_metrics, export_runtime_metrics
 from clusterdns.serving.capabilities import HttpAnswer, HttpLease, HttpRequest, Observer, Setup
 from clusterdns.serving.plugin import Plugin
 from clusterdns.serving.query import Query
@@ -80,6 +81,7 @@ class Options(msgspec.Struct, frozen=True):
     """See the manual page."""
 
     address: HostPort = HostPort("localhost", 9153)
+    runtime_metrics: bool = False
 
 
 class Prometheus(Plugin):
@@ -89,17 +91,19 @@ class Prometheus(Plugin):
 
     @staticmethod
     def parse(reader: DirectiveReader) -> Options:
-        """An address."""
-        options = Options()
+        """An address and an option."""
+        address = Options().address
+        runtime_metrics = False
         line = reader.once()
 
         with reader.collecting():
             if line.expect(0, 1):
-                options = Options(listen_address(line.args[0]))
+                address = listen_address(line.args[0])
         for option in line.block or ():
             with reader.collecting():
-                _read_option(reader, option)
-        return options
+                _check_option(option)
+                runtime_metrics = True
+        return Options(address, runtime_metrics)
 
     def __init__(self, options: Options, setup: Setup) -> None:
         super().__init__(options, setup)
@@ -113,6 +117,7 @@ class Prometheus(Plugin):
         )
         self._endpoint: HttpLease | None = None
         self._end_collecting: Callable[[], object] | None = None
+        self._end_runtime_metrics: Callable[[], None] | None = None
 
     async def start(self) -> None:
         """Open the endpoint; if that fails, the server goes on without."""
@@ -125,6 +130,8 @@ class Prometheus(Plugin):
         if "process_cpu_seconds_total" not in metrics.families:
             export_process_metrics(metrics)
         self._end_collecting = metrics.on_collect(self._collect)
+        if self._options.runtime_metrics:
+            self._end_runtime_metrics = export_runtime_metrics(metrics)
         try:
             self._endpoint = await self.services.http.acquire(str(self._options.address), PATH, self._answer)
         except LifecycleError as error:
@@ -134,6 +141,8 @@ class Prometheus(Plugin):
         """Close the endpoint."""
         if self._end_collecting is not None:
             self._end_collecting()
+        if self._end_runtime_metrics is not None:
+            self._end_runtime_metrics()
         for labels in self._enabled_labels():
             self._enabled.children.pop(labels, None)
         if self._endpoint is not None:
@@ -170,7 +179,7 @@ class Prometheus(Plugin):
         return 200, content_type, body
 
 
-def _read_option(reader: DirectiveReader, option: Line) -> None:
+def _check_option(option: Line) -> None:
     name = option.name.text
     if name == "tls":
         raise option.name.error(f"option '{name}' isn't implemented yet", hint="remove it")
@@ -178,4 +187,3 @@ def _read_option(reader: DirectiveReader, option: Line) -> None:
         raise option.name.error(f"unknown option: {name}", hint="the only one is runtime_metrics")
     option.expect(0)
     option.no_block()
-    reader.warn(option.name, "runtime_metrics has no effect: there is no Go runtime here", hint="remove it")

@@ -159,11 +159,15 @@ def test_options():
     assert str(parse("prometheus :9253").address) == ":9253"
 
 
-def test_metrics_of_another_runtime_are_taken_with_a_warning():
-    verdict = check("prometheus {\nruntime_metrics\n}")
-    assert verdict.plan is not None
-    (warning,) = verdict.warnings
-    assert warning.message == "runtime_metrics has no effect: there is no Go runtime here"
+@pytest.mark.parametrize(("text", "generations"), [("prometheus {\nruntime_metrics\n}", 3), ("prometheus", 0)])
+def test_metrics_of_the_runtime_are_there_where_asked_for(text, generations):
+    plugin = make(text)
+    finished(plugin.start())
+    families = {family.name: family for family in plugin.services.metrics.collect()}
+    collections = families.get("python_gc_collections_total")
+    assert (len(collections.children) if collections else 0) == generations
+    finished(plugin.stop(True))
+    assert not (collections and collections.children)
 
 
 @pytest.mark.parametrize(
