@@ -133,7 +133,9 @@ class _Parser:
         while (token := self.peek()) is not None:
             if token.text == "}":
                 self.stray(self.take(), closed)
-            elif token.text == "import" and self.starts_line():
+            elif token.text == "import":
+                if not self.starts_line():
+                    self.report(token, "Unexpected token 'import' after '}'", "write it on a line of its own")
                 line = self.line(0)
                 items.extend([line] if line else [])
             else:

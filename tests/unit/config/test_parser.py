@@ -115,6 +115,7 @@ def test_import_outside_blocks_is_a_line() -> None:
             "Corefile:3 - Error during parsing: Unexpected '}' because no matching opening brace",
         ),
         (". {\n health {\n } log\n}\n", "Corefile:3 - Error during parsing: Unexpected token 'log' after '}'"),
+        ("a {\n} import b\n", "Corefile:2 - Error during parsing: Unexpected token 'import' after '}'"),
         (". {\n health{\n }\n}\n", "Corefile:2 - Error during parsing: Unknown directive 'health{'"),
         (".{\n whoami\n}\n", "Corefile:1 - Error during parsing: Unexpected '{' at the end of '.{'"),
         (
