@@ -23,6 +23,7 @@ from clusterdns.config.keys import syntax_warning
 from clusterdns.config.plan import Plan
 from clusterdns.errors import ClusterDNSError, ConfigErrors
 from clusterdns.observability.log import set_debug
+from clusterdns.transports.listen import is_taken
 
 EXIT_OK = 0
 EXIT_FAILED = 1
@@ -82,6 +83,9 @@ class Server:
         self._watch_signals(loop)
         try:
             await self._start()
+        except BaseExceptionGroup as group:
+            await self._abandon()
+            raise group.exceptions[0] from None
         except BaseException:
             await self._abandon()
             raise
@@ -101,18 +105,22 @@ class Server:
         for warning in plan.warnings:
             if warning.message not in announced:
                 log.warning("%s", warning.coredns_text())
-        ports = self._listeners.open(_addresses(plan))
-        for address, port in self._listeners.shared():
+        addresses = dict.fromkeys(_addresses(plan))
+        shared = [listen for listen in addresses if is_taken(*listen)]
+        ports = self._listeners.open(addresses)
+        for address, port in shared:
             place = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
             log.warning("%s: another process listens here, too; the system gives each a part of the queries", place)
         instance = self._build(plan, ports)
         self._instance = instance
         await instance.start_answering()
-        await instance.wait_ready(_START_SECONDS)
-        await self._listeners.serve(instance.engines)
+        # Probes are answered while the cluster is being read; the first answer doesn't wait for their endpoints either.
+        async with asyncio.TaskGroup() as together:
+            together.create_task(instance.start_rest())
+            await instance.wait_ready(_START_SECONDS)
+            await self._listeners.serve(instance.engines)
         if self._announce is not None:
             self._announce(plan, ports)
-        await instance.start_rest()
         self._write_pidfile()
         gc.collect()
         gc.freeze()  # what was made at start mostly stays; the collector need not walk it again and again
@@ -212,9 +220,16 @@ class Server:
     def _watch_signals(self, loop: asyncio.AbstractEventLoop) -> None:
         loop.add_signal_handler(signal.SIGTERM, self._terminate)
         loop.add_signal_handler(signal.SIGINT, self._interrupt)
-        loop.add_signal_handler(signal.SIGQUIT, os._exit, EXIT_OK)
+        loop.add_signal_handler(signal.SIGQUIT, self._quit)
         loop.add_signal_handler(signal.SIGHUP, lambda: None)
         loop.add_signal_handler(signal.SIGUSR1, self._reload_wanted.set)
+        loop.add_signal_handler(
+            signal.SIGUSR2, log.info, "SIGUSR2: ignored; a new process may take over the same ports"
+        )
+
+    def _quit(self) -> None:
+        log.info("SIGQUIT: Quitting process immediately")
+        os._exit(EXIT_OK)
 
     def _terminate(self) -> None:
         if self._stopping is None:
@@ -247,7 +262,8 @@ class Server:
             try:
                 Path(self._pidfile).write_text(f"{os.getpid()}\n")
             except OSError as error:
-                log.error("Could not write pidfile: %s", error)
+                reason = (error.strerror or str(error)).lower()
+                log.error("Could not write pidfile: open %s: %s", self._pidfile, reason)
 
     def _remove_pidfile(self) -> None:
         if self._pidfile:

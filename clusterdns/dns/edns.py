@@ -42,6 +42,14 @@ class Edns(msgspec.Struct, frozen=True, gc=False):
             position = end
 
 
+def well_formed(options: bytes) -> bool:
+    """True if the octets are whole options, one after another."""
+    position = 0
+    while position + 4 <= len(options):
+        position += 4 + (options[position + 2] << 8 | options[position + 3])
+    return position == len(options)
+
+
 def encode_option(code: int, data: bytes) -> bytes:
     """One option in wire form."""
     return code.to_bytes(2, "big") + len(data).to_bytes(2, "big") + data

@@ -15,7 +15,7 @@ from clusterdns.serving.reply import Reply
 class Block:
     """A server block that runs.
 
-    handler: the chain's first plugin; None for a block without plugins in the chain, which refuses everything.
+    handler: the chain's first plugin; None for a block without plugins in the chain.
     observers: plugins that look at each reply.
     reuse: True if replies of this block may be reused: every observer can do with a count of them.
     debug: True if exceptions of plugins are to end the process.
@@ -35,9 +35,12 @@ class Block:
 
     def handle(self, query: Query) -> Result:
         """The chain's reply."""
-        if self.handler is None:
-            return Reply(REFUSED)
-        return self.handler(query)
+        if self.handler is not None:
+            return self.handler(query)
+        if self.observers:  # to CoreDNS these are links of the chain, so the query gets to its end
+            last = next(plugin for plugin in reversed(self.plugins) if isinstance(plugin, Observer))
+            return Reply.failure(f"plugin/{last.name}: no next plugin found")
+        return Reply(REFUSED)
 
 
 def link(plugins: tuple[Plugin, ...]) -> Handler | None:

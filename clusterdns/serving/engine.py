@@ -15,7 +15,7 @@ from random import Random
 from time import perf_counter
 from typing import Final, Protocol, TypeAlias
 
-from clusterdns.dns.types import BADVERS, IN, REFUSED, SERVFAIL
+from clusterdns.dns.types import BADVERS, FLAG_TC, IN, REFUSED, SERVFAIL
 from clusterdns.errors import QueryError
 from clusterdns.fastpath.memo import Memo
 from clusterdns.serving.chain import Block
@@ -125,6 +125,8 @@ class Engine:
             reply = self._recover(block, error)
             messages = finish(query, reply)
         size = len(messages[0]) if messages else 0
+        if messages and messages[0][2] << 8 & FLAG_TC:
+            reply.flags |= FLAG_TC  # for the log
         duration = perf_counter() - started
         if block is None:
             self._faults.dropped(query, reply, size, duration)

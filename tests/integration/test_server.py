@@ -145,13 +145,18 @@ def test_without_a_corefile_it_is_whoami_and_log(start_server, tmp_path, monkeyp
     )
 
 
-@pytest.mark.parametrize(("number", "line"), [(signal.SIGINT, "[INFO] SIGINT: Shutting down"), (signal.SIGQUIT, None)])
+@pytest.mark.parametrize(
+    ("number", "line"),
+    [
+        (signal.SIGINT, "[INFO] SIGINT: Shutting down"),
+        (signal.SIGQUIT, "[INFO] SIGQUIT: Quitting process immediately"),
+    ],
+)
 def test_signals_that_end_it(start_server, cluster, number, line):
     server = start_server("-conf", str(cluster()))
     server.process.send_signal(number)
     assert server.process.wait(5) == 0
-    if line:
-        assert line in server.output()
+    assert line in server.output()
 
 
 def test_a_second_process_on_the_port_says_so(start_server, cluster):
@@ -165,9 +170,10 @@ def test_a_second_process_on_the_port_says_so(start_server, cluster):
     assert line.startswith(f"[WARNING] 127.0.0.1:{first.port}: another process listens here, too")
 
 
-def test_hup_is_ignored(start_server, cluster):
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR2])
+def test_signals_that_are_ignored(start_server, cluster, number):
     server = start_server("-conf", str(cluster()))
-    server.process.send_signal(signal.SIGHUP)
+    server.process.send_signal(number)
     assert server.ask("web.default.svc.cluster.local.", "A").answer
 
 

@@ -60,6 +60,28 @@ def test_block_without_plugins_refuses(make_engine):
     assert ask(make_engine({".": []}), wire()).rcode() == dns.rcode.REFUSED
 
 
+def test_block_with_observers_alone_comes_to_the_end_of_the_chain(make_engine):
+    watching = Counting()
+    errors = []
+    watching.observe = lambda query, reply, size, duration: errors.append(reply.error)
+    assert ask(make_engine({".": [watching]}), wire()).rcode() == dns.rcode.SERVFAIL
+    assert errors == ["plugin/counting: no next plugin found"]
+
+
+def test_truncation_shows_in_the_flags_that_observers_see(make_engine):
+    watching = Counting()
+    flags = []
+    watching.observe = lambda query, reply, size, duration: flags.append(dns.flags.to_text(reply.flags))
+
+    def large(query):
+        return Reply.authoritative(
+            "x", 0, tuple(Record(query.name, types.A, 5, bytes([10, 0, 0, i])) for i in range(99))
+        )
+
+    ask(make_engine({".": [watching, Answering(large)]}), wire())
+    assert flags == ["AA TC"]
+
+
 def test_unknown_edns_version_gets_badvers(make_engine):
     reply = ask(make_engine({".": [Answering(compiled)]}), wire(use_edns=1))
     assert (reply.rcode(), reply.edns, reply.payload) == (dns.rcode.BADVERS, 0, 0)
