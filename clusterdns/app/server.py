@@ -118,7 +118,11 @@ class Server:
         async with asyncio.TaskGroup() as together:
             together.create_task(instance.start_rest())
             await instance.wait_ready(_START_SECONDS)
-            await self._listeners.serve(instance.engines)
+            if self._stopping is None:
+                await self._listeners.serve(instance.engines)
+        if self._stopping is not None:
+            return
+        set_debug(_wants_debug(plan))
         if self._announce is not None:
             self._announce(plan, ports)
         self._write_pidfile()
@@ -126,7 +130,6 @@ class Server:
         gc.freeze()  # what was made at start mostly stays; the collector need not walk it again and again
 
     def _build(self, plan: Plan, ports: dict[tuple[str, int], int]) -> Instance:
-        set_debug(any(block.directive("debug") for block in plan.blocks))
         return Instance(
             plan,
             self._process,
@@ -183,8 +186,9 @@ class Server:
         except BaseException:
             await self._listeners.close_others(_addresses(old.plan))
             raise
-        self._instance = new
         await self._listeners.serve(new.engines)
+        self._instance = new
+        set_debug(_wants_debug(plan))
         await self._listeners.close_others(new.engines)
         await old.stop(False)
 
@@ -246,10 +250,13 @@ class Server:
     async def _stop(self, *, drain: bool) -> None:
         code = EXIT_OK
         async with self._reloading:
-            if self._instance is not None:
-                await self._instance.linger()
-                if not await self._instance.stop(True):
-                    code = EXIT_HOOK_FAILED
+            try:
+                if self._instance is not None:
+                    await self._instance.linger()
+                    code = EXIT_OK if await self._instance.stop(True) else EXIT_HOOK_FAILED
+            except Exception as error:
+                log.error("stopping: %s", error, exc_info=error)
+                code = EXIT_HOOK_FAILED
             try:
                 await self._listeners.close() if drain else await self._listeners.close(0)
             except Exception as error:
@@ -268,6 +275,10 @@ class Server:
     def _remove_pidfile(self) -> None:
         if self._pidfile:
             Path(self._pidfile).unlink(missing_ok=True)
+
+
+def _wants_debug(plan: Plan) -> bool:
+    return any(block.directive("debug") is not None for block in plan.blocks)
 
 
 def _addresses(plan: Plan) -> list[tuple[str, int]]:

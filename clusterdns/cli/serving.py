@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import platform
+import resource
 import sys
 
 from clusterdns._version import __version__
@@ -83,6 +84,9 @@ def zone_lines(plan: Plan, ports: dict[tuple[str, int], int]) -> list[str]:
 
 
 def _run(server: Server) -> int:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:  # the soft limit is for programs that use select(2); connections need more
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:
         import uvloop
     except ImportError:

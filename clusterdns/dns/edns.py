@@ -17,9 +17,6 @@ KEEPALIVE: Final = 11
 PADDING: Final = 12
 EXTENDED_ERROR: Final = 15
 
-OPT_BYTES: Final = 11
-"""Size of an OPT record without options."""
-
 
 class Edns(msgspec.Struct, frozen=True, gc=False):
     """The OPT record of a message. ``options`` are the raw bytes of its options, ``size`` the UDP payload size."""

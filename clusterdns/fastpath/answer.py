@@ -17,6 +17,10 @@ MAX_VARIANTS: Final = 16
 """Orders kept of one answer: enough that each of 16 endpoints comes first equally often, at 16 times its bytes."""
 
 
+MAX_VARIANT_BYTES: Final = 65536
+"""Of all orders of one large answer together."""
+
+
 class CompiledAnswer:
     """The sections of a reply, ready to be copied.
 
@@ -28,7 +32,7 @@ class CompiledAnswer:
     flags: header bits besides QR, opcode, RD, CD and rcode.
     """
 
-    __slots__ = ("_variants", "body", "counts", "flags", "rcode", "record_bytes", "rotating")
+    __slots__ = ("_order", "_variants", "body", "counts", "flags", "rcode", "record_bytes", "rotating")
 
     def __init__(
         self,
@@ -46,6 +50,7 @@ class CompiledAnswer:
         self.rotating = rotating
         self.record_bytes = record_bytes
         self.flags = flags
+        self._order = b""
         self._variants: tuple[bytes, ...] = ()
 
     def shuffled(self, random: Random) -> tuple[bytes, ...]:
@@ -60,16 +65,17 @@ class CompiledAnswer:
             return self._variants
         size = self.record_bytes
         end = self.rotating * size
-        records = [self.body[start : start + size] for start in range(0, end, size)]
-        random.shuffle(records)
-        rest = self.body[end:]
-        step = max(1, len(records) // MAX_VARIANTS)
-        variants = tuple(b"".join(records[start:] + records[:start]) + rest for start in range(0, len(records), step))[
-            :MAX_VARIANTS
-        ]
-        if len(records) <= MAX_VARIANTS:
-            self._variants = variants
-        return variants
+        if not self._order:
+            records = [self.body[start : start + size] for start in range(0, end, size)]
+            random.shuffle(records)
+            self._order = b"".join(records)
+        order, rest = self._order, self.body[end:]
+        if self.rotating <= MAX_VARIANTS:
+            self._variants = tuple([order[start:] + order[:start] + rest for start in range(0, end, size)])
+            return self._variants
+        number = max(2, min(MAX_VARIANTS, MAX_VARIANT_BYTES // len(self.body)))
+        starts = random.sample(range(0, end, size), number)
+        return tuple([order[start:] + order[:start] + rest for start in starts])
 
 
 def counts(answer: int, authority: int = 0, additional: int = 0) -> bytes:

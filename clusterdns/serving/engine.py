@@ -66,6 +66,7 @@ class Engine:
         self._faults = faults
         self._crash = crash
         self._random = Random()
+        self._published = 0
         self._memos = {key: Memo(self._report_hits) for key in product(("udp", "tcp"), (1, 2))}
         self._hits: Counter[tuple[Block, bytes]] = Counter()
         self._batch_queries = [0] * _BATCH_BINS
@@ -81,10 +82,12 @@ class Engine:
         query.server = self.server
         query.resolve = self.resolve
         route = self.router.route(query.key, query.qtype)
-        if route is None or query.qclass != IN:
+        if query.qclass != IN:
             return self._write(query, None, Reply(REFUSED), started)
         if query.edns is not None and query.edns.version:
             return self._write(query, None, Reply(BADVERS), started)
+        if route is None:
+            return self._write(query, None, Reply(REFUSED), started)
         query.zone, block = route
         try:
             result = block.handle(query)
@@ -95,10 +98,13 @@ class Engine:
         return self._finish_later(query, block, result, started)
 
     async def _finish_later(self, query: Query, block: Block, result: Awaitable[Reply], started: float) -> bytes | None:
+        published = self._published
         try:
             reply = await result
         except Exception as error:
             reply = self._recover(block, error)
+        if published != self._published:
+            reply.reusable = False  # it may have been made from what has changed since
         return self._write(query, block, reply, started)
 
     def resolve(self, query: Query, name: bytes, qtype: int) -> Result:
@@ -168,6 +174,7 @@ class Engine:
 
     def published(self) -> None:
         """Answers have changed: forget what was remembered."""
+        self._published += 1
         for memo in self._memos.values():
             memo.clear()
 

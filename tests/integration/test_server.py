@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import socket
@@ -168,6 +169,30 @@ def test_a_second_process_on_the_port_says_so(start_server, cluster):
         line = second.stdout.readline()
         second.terminate()
     assert line.startswith(f"[WARNING] 127.0.0.1:{first.port}: another process listens here, too")
+
+
+def test_end_while_the_cluster_is_being_read(tmp_path):
+    manifests = tmp_path / "manifests"
+    manifests.mkdir()
+    items = [
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": f"s{number}", "namespace": "n"},
+            "spec": {"clusterIP": f"10.96.{number >> 8}.{number & 255}", "ports": [{"port": 80}]},
+        }
+        for number in range(1, 20000)
+    ]
+    (manifests / "all.json").write_text(json.dumps({"kind": "List", "apiVersion": "v1", "items": items}))
+    path = tmp_path / "Corefile"
+    path.write_text(COREFILE.format(manifests=manifests, ttl=5, generation=1, extra="").replace("PORT", "0"))
+    command = [sys.executable, "-m", "clusterdns", "-conf", str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        time.sleep(0.5)
+        process.terminate()
+        output, _ = process.communicate(timeout=10)
+    assert process.returncode == 0, output
+    assert "Traceback" not in output
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR2])

@@ -82,8 +82,9 @@ def test_truncation_shows_in_the_flags_that_observers_see(make_engine):
     assert flags == ["AA TC"]
 
 
-def test_unknown_edns_version_gets_badvers(make_engine):
-    reply = ask(make_engine({".": [Answering(compiled)]}), wire(use_edns=1))
+@pytest.mark.parametrize("zones", [{".": [Answering(compiled)]}, {}], ids=["served", "unserved"])
+def test_unknown_edns_version_gets_badvers(make_engine, zones):
+    reply = ask(make_engine(zones), wire(use_edns=1))
     assert (reply.rcode(), reply.edns, reply.payload) == (dns.rcode.BADVERS, 0, 0)
 
 
@@ -219,6 +220,32 @@ def test_blocks_share_the_durations_of_a_listener(make_engine):
     engine.count_batch(10, 0.0001)
     engine.flush()
     assert [sum(count for _, count in block.durations) for block in (first, second)] == [1, 9]
+
+
+def test_a_reply_made_before_something_was_published_is_not_remembered_after_it(make_engine):
+    async def scenario():
+        gate = asyncio.Event()
+
+        async def late(query):
+            await gate.wait()
+            return compiled(query)
+
+        engine = make_engine({".": [Answering(late)]})
+        packet = wire()
+        for _ in range(2):  # what comes once is not remembered anyway
+            pending = asyncio.ensure_future(engine.handle(packet, client()))
+            await asyncio.sleep(0)
+            engine.published()
+            gate.set()
+            await pending
+            gate.clear()
+        assert not engine.memo("udp", 1).entries
+        gate.set()
+        for _ in range(2):
+            await engine.handle(packet, client())
+        assert engine.memo("udp", 1).entries
+
+    asyncio.run(scenario())
 
 
 def test_internal_look_ups_that_lead_to_one_another_end(make_engine):
