@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import logging
-import time
 
 from clusterdns.cluster.manifests.source import ManifestSource
 from clusterdns.cluster.selectors import parse_selector
@@ -69,11 +68,9 @@ class SharedClusters:
                 report=_report,
             )
             cluster = SharedCluster(source)
-            started = time.monotonic()
             source.start(cluster.store.apply_all)
         except ClusterError as error:
             raise LifecycleError(f"plugin/kubernetes: {error}") from error
-        log.debug("read %s in %.3f s", directory, time.monotonic() - started)
         return cluster
 
     async def released(self, arguments: _Arguments) -> None:

@@ -44,7 +44,7 @@ class Corefile:
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             message = f"open {self.path}: {reason}"
-            raise ConfigErrors([ConfigError(message, hint="give the Corefile's path with -conf")]) from None
+            raise ConfigErrors([ConfigError(message)]) from None
         return planner.check(
             Source(self.path, text, self.directory),
             LazyTable(table.DIRECTIVES, table.load),

@@ -74,10 +74,6 @@ class Listeners:
         self._groups.update(opened)
         return ports
 
-    def shared(self) -> list[ListenAddress]:
-        """The addresses that another process listens on, too."""
-        return [listen for listen, group in self._groups.items() if group.sockets.shared]
-
     async def serve(self, engines: Mapping[ListenAddress, Engine]) -> None:
         """Give each address its engine."""
         for listen, engine in engines.items():

@@ -23,6 +23,7 @@ from clusterdns.config.keys import syntax_warning
 from clusterdns.config.plan import Plan
 from clusterdns.errors import ClusterDNSError, ConfigErrors
 from clusterdns.observability.log import set_debug
+from clusterdns.transports.listen import is_taken
 
 EXIT_OK = 0
 EXIT_FAILED = 1
@@ -82,6 +83,9 @@ class Server:
         self._watch_signals(loop)
         try:
             await self._start()
+        except BaseExceptionGroup as group:
+            await self._abandon()
+            raise group.exceptions[0] from None
         except BaseException:
             await self._abandon()
             raise
@@ -101,24 +105,31 @@ class Server:
         for warning in plan.warnings:
             if warning.message not in announced:
                 log.warning("%s", warning.coredns_text())
-        ports = self._listeners.open(_addresses(plan))
-        for address, port in self._listeners.shared():
+        addresses = dict.fromkeys(_addresses(plan))
+        shared = [listen for listen in addresses if is_taken(*listen)]
+        ports = self._listeners.open(addresses)
+        for address, port in shared:
             place = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
             log.warning("%s: another process listens here, too; the system gives each a part of the queries", place)
         instance = self._build(plan, ports)
         self._instance = instance
         await instance.start_answering()
-        await instance.wait_ready(_START_SECONDS)
-        await self._listeners.serve(instance.engines)
+        # Probes are answered while the cluster is being read; the first answer doesn't wait for their endpoints either.
+        async with asyncio.TaskGroup() as together:
+            together.create_task(instance.start_rest())
+            await instance.wait_ready(_START_SECONDS)
+            if self._stopping is None:
+                await self._listeners.serve(instance.engines)
+        if self._stopping is not None:
+            return
+        set_debug(_wants_debug(plan))
         if self._announce is not None:
             self._announce(plan, ports)
-        await instance.start_rest()
         self._write_pidfile()
         gc.collect()
         gc.freeze()  # what was made at start mostly stays; the collector need not walk it again and again
 
     def _build(self, plan: Plan, ports: dict[tuple[str, int], int]) -> Instance:
-        set_debug(any(block.directive("debug") for block in plan.blocks))
         return Instance(
             plan,
             self._process,
@@ -175,8 +186,9 @@ class Server:
         except BaseException:
             await self._listeners.close_others(_addresses(old.plan))
             raise
-        self._instance = new
         await self._listeners.serve(new.engines)
+        self._instance = new
+        set_debug(_wants_debug(plan))
         await self._listeners.close_others(new.engines)
         await old.stop(False)
 
@@ -212,9 +224,16 @@ class Server:
     def _watch_signals(self, loop: asyncio.AbstractEventLoop) -> None:
         loop.add_signal_handler(signal.SIGTERM, self._terminate)
         loop.add_signal_handler(signal.SIGINT, self._interrupt)
-        loop.add_signal_handler(signal.SIGQUIT, os._exit, EXIT_OK)
+        loop.add_signal_handler(signal.SIGQUIT, self._quit)
         loop.add_signal_handler(signal.SIGHUP, lambda: None)
         loop.add_signal_handler(signal.SIGUSR1, self._reload_wanted.set)
+        loop.add_signal_handler(
+            signal.SIGUSR2, log.info, "SIGUSR2: ignored; a new process may take over the same ports"
+        )
+
+    def _quit(self) -> None:
+        log.info("SIGQUIT: Quitting process immediately")
+        os._exit(EXIT_OK)
 
     def _terminate(self) -> None:
         if self._stopping is None:
@@ -231,10 +250,13 @@ class Server:
     async def _stop(self, *, drain: bool) -> None:
         code = EXIT_OK
         async with self._reloading:
-            if self._instance is not None:
-                await self._instance.linger()
-                if not await self._instance.stop(True):
-                    code = EXIT_HOOK_FAILED
+            try:
+                if self._instance is not None:
+                    await self._instance.linger()
+                    code = EXIT_OK if await self._instance.stop(True) else EXIT_HOOK_FAILED
+            except Exception as error:
+                log.error("stopping: %s", error, exc_info=error)
+                code = EXIT_HOOK_FAILED
             try:
                 await self._listeners.close() if drain else await self._listeners.close(0)
             except Exception as error:
@@ -247,11 +269,16 @@ class Server:
             try:
                 Path(self._pidfile).write_text(f"{os.getpid()}\n")
             except OSError as error:
-                log.error("Could not write pidfile: %s", error)
+                reason = (error.strerror or str(error)).lower()
+                log.error("Could not write pidfile: open %s: %s", self._pidfile, reason)
 
     def _remove_pidfile(self) -> None:
         if self._pidfile:
             Path(self._pidfile).unlink(missing_ok=True)
+
+
+def _wants_debug(plan: Plan) -> bool:
+    return any(block.directive("debug") is not None for block in plan.blocks)
 
 
 def _addresses(plan: Plan) -> list[tuple[str, int]]:

@@ -50,7 +50,7 @@ def examine(path: str) -> list[Finding]:
     try:
         verdict = Corefile("stdin" if path == "-" else path).check()
     except ConfigErrors as errors:
-        return [_finding("error", error) for error in errors.errors]
+        return [_unreadable(path, error) for error in errors.errors]
     findings = [_finding("error", error) for error in verdict.errors]
     findings += [_finding("warning", warning) for warning in verdict.warnings]
     return sorted(findings, key=lambda finding: (finding.file != path, finding.file, finding.line, finding.column))
@@ -62,6 +62,10 @@ def text(finding: Finding) -> str:
     mark = "warning: " if finding.severity == "warning" else ""
     hint = f"    hint: {finding.hint}\n" if finding.hint else ""
     return f"{position}{mark}{finding.message}\n{hint}"
+
+
+def _unreadable(path: str, error: ConfigError) -> Finding:
+    return Finding("error", path, 0, 0, error.message, "", "name the Corefile: `clusterdns check FILE`")
 
 
 def _finding(severity: str, error: ConfigError) -> Finding:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from clusterdns.cli.main import usage
+from clusterdns.cli.main import COMMANDS, usage
 from clusterdns.cli.plugins import implemented
 from clusterdns.cli.serving import serve_corefile, version_text
 
@@ -51,7 +51,9 @@ def parse_flags(words: Sequence[str]) -> Flags:
         position += 1
         if word == "--":
             break
-        name, equals, value = word.lstrip("-").partition("=") if not word.startswith("---") else (word, "", "")
+        if word.lstrip("-")[:1] in ("", "=") or word.startswith("---"):
+            raise UsageError(f"bad flag syntax: {word}")
+        name, equals, value = word.lstrip("-").partition("=")
         if name in _SWITCHES:
             if equals and value not in _TRUE + _FALSE:
                 raise UsageError(f'invalid boolean value "{value}" for -{name}: parse error')
@@ -78,6 +80,7 @@ def run(words: Sequence[str]) -> int:
         return 2
     if flags.rest:
         sys.stderr.write(f"extra command line arguments: [{' '.join(flags.rest)}]\n")
+        sys.stderr.write(f"    hint: the commands are {', '.join(COMMANDS)}; `clusterdns --help` tells more\n")
         return 1
     if flags.version:
         sys.stdout.write(version_text())

@@ -11,11 +11,11 @@ from pathlib import Path
 from clusterdns.cli.serving import serve_corefile
 
 _COREFILE = """\
-.:{port} {{
+{zone}:{port} in-addr.arpa:{port} ip6.arpa:{port} {{
     bind {address}
     errors
     log
-    kubernetes {zone} in-addr.arpa ip6.arpa {{
+    kubernetes {{
         manifests {directory}
         service_cidr {service_cidr}
         pods insecure
@@ -44,7 +44,11 @@ def run(words: Sequence[str]) -> int:
                 parser.error(f"--{name.replace('_', '-')} goes with --manifests; in a Corefile a directive says it")
         port = 53 if options.port is None else options.port
         return serve_corefile(
-            options.conf or "Corefile", default_port=port, pidfile=options.pidfile, quiet=options.quiet
+            options.conf or "Corefile",
+            default_port=port,
+            pidfile=options.pidfile,
+            quiet=options.quiet,
+            unreadable_hint="give the Corefile's path with --conf, or a directory of manifests with --manifests",
         )
     if options.conf is not None:
         parser.error("--manifests and --conf exclude each other: write `manifests DIR` into the Corefile's kubernetes")
@@ -62,7 +66,6 @@ def run(words: Sequence[str]) -> int:
 
 
 def _port(text: str) -> int:
-    number = int(text)
-    if not 0 <= number <= 65535:
-        raise ValueError(text)
-    return number
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) <= 65535):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: give a number from 0 to 65535")
+    return int(text)

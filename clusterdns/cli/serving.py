@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import platform
+import resource
 import sys
 
 from clusterdns._version import __version__
@@ -15,6 +16,9 @@ from clusterdns.config.plan import Plan
 from clusterdns.errors import ClusterDNSError, ConfigErrors
 from clusterdns.observability.log import configure
 
+# CoreDNS's words in front of the reason.
+_UNREADABLE = "loading Caddyfile via flag: "
+
 
 def version_text() -> str:
     """The two lines of ``-version``, in the form of CoreDNS's."""
@@ -23,11 +27,18 @@ def version_text() -> str:
 
 
 def serve_corefile(
-    path: str, *, text: str | None = None, default_port: int = 53, pidfile: str = "", quiet: bool = False
+    path: str,
+    *,
+    text: str | None = None,
+    default_port: int = 53,
+    pidfile: str = "",
+    quiet: bool = False,
+    unreadable_hint: str = "give the Corefile's path with -conf",
 ) -> int:
     """Serve a Corefile until a signal ends it; the exit code.
 
     path: the file, ``stdin``, or empty for ``text`` (the built-in configuration where that is None).
+    unreadable_hint: what to do if the file can't be read.
     """
     configure(1)
     if path == STDIN and sys.stdin.isatty():
@@ -44,9 +55,10 @@ def serve_corefile(
         return _run(Server(corefile, pidfile=pidfile, announce=announce))
     except ConfigErrors as errors:
         for error in errors.errors:
-            sys.stderr.write(f"{error.coredns_text()}\n")
-            if error.hint:
-                sys.stderr.write(f"    hint: {error.hint}\n")
+            unreadable = not error.file
+            hint = unreadable_hint if unreadable else error.hint
+            sys.stderr.write(f"{_UNREADABLE if unreadable else ''}{error.coredns_text()}\n")
+            sys.stderr.write(f"    hint: {hint}\n" if hint else "")
     except ClusterDNSError as error:
         sys.stderr.write(f"{error}\n")
     return EXIT_FAILED
@@ -72,6 +84,9 @@ def zone_lines(plan: Plan, ports: dict[tuple[str, int], int]) -> list[str]:
 
 
 def _run(server: Server) -> int:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:  # the soft limit is for programs that use select(2); connections need more
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:
         import uvloop
     except ImportError:

@@ -51,6 +51,9 @@ _PROTOCOLS = ("TCP", "UDP", "SCTP")
 _FAMILIES = ("IPv4", "IPv6")
 _POLICIES = ("", "SingleStack", "PreferDualStack", "RequireDualStack")
 _PHASES = ("Pending", "Running", "Succeeded", "Failed", "Unknown")
+_PORT_NAME = re.compile(r"(?=.{1,15}\Z)(?=.*[a-z])[a-z0-9]+(-[a-z0-9]+)*")
+"""IANA_SVC_NAME (RFC 6335 section 5.1) in lower case."""
+
 _SHAPE = re.compile(r"(?P<reason>.*?)(?: - at `(?:key in )?\$\.?(?P<field>.*?)`)?", re.DOTALL)
 
 _UNQUOTED = tuple(f"Expected str, got {kind}" for kind in ("bool", "int", "float"))
@@ -227,6 +230,8 @@ def _declared_ports(ports: list[raw.RawServicePort] | None) -> tuple[DeclaredPor
         target = port.target_port or number
         if isinstance(target, int):
             _port_number(target, f"{field}.targetPort")
+        elif not _PORT_NAME.fullmatch(target):
+            _refuse(f"{target!r} is not the name of a port, and a number has no quotes", f"{field}.targetPort")
         node_port = _port_number(port.node_port, f"{field}.nodePort") if port.node_port else 0
         declared.append(
             _declared_port(

@@ -128,6 +128,16 @@ class DirectiveReader:
             )
         return self.lines[0]
 
+    def first(self) -> Line:
+        """The first occurrence, which alone counts; warns of the others."""
+        for line in self.lines[1:]:
+            self.warn(
+                line.name,
+                f"this {self.name} has no effect: the one of line {self.lines[0].name.line} counts",
+                hint="remove one of the two",
+            )
+        return self.lines[0]
+
     def report(self, error: ConfigError) -> None:
         """Add a fault; the rest of the directive is still read."""
         error.plugin = error.plugin or self.name

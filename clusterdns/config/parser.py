@@ -133,7 +133,9 @@ class _Parser:
         while (token := self.peek()) is not None:
             if token.text == "}":
                 self.stray(self.take(), closed)
-            elif token.text == "import" and self.starts_line():
+            elif token.text == "import":
+                if not self.starts_line():
+                    self.report(token, "Unexpected token 'import' after '}'", "write it on a line of its own")
                 line = self.line(0)
                 items.extend([line] if line else [])
             else:
@@ -251,7 +253,8 @@ class _Parser:
             if self.starts_line():
                 break
             if token.text == "}":
-                self.closing_in_line(token, depth)
+                if depth == 0:
+                    self.closing_in_line(token)
                 break
             args.append(self.take())
         return Line(name, tuple(args))
@@ -262,7 +265,7 @@ class _Parser:
         token = self.peek()
         if closing is not None and token is not None and not self.starts_line():
             if token.text == "}":
-                self.closing_in_line(token, 0)
+                self.closing_in_line(token)
             elif token.text != "{":
                 self.report(token, f"Unexpected token '{token.text}' after '}}'", "write it on a line of its own")
         return Line(name, args, lines, opening, closing)
@@ -279,16 +282,12 @@ class _Parser:
             self.end_of_file("Unexpected EOF", opening)
         return (), None
 
-    def closing_in_line(self, token: Token, depth: int) -> None:
-        """Report a ``}`` behind other words of its line.
+    def closing_in_line(self, token: Token) -> None:
+        """Report a ``}`` behind a directive, on its line. Behind an option it is good, and the end of the options.
 
-        It is taken for the end of the block that it stands in, unless another ``}`` comes right after it.
+        It is taken for the end of the server block, unless another ``}`` comes right after it.
         """
-        hint = "write it on a line of its own"
-        if depth:
-            self.report(token, "Wrong argument count or unexpected line ending after '}'", hint)
-        else:
-            self.report(token, _UNOPENED, hint)
+        self.report(token, _UNOPENED, "write it on a line of its own")
         after = self.tokens[self.index + 1] if self.index + 1 < len(self.tokens) else None
-        if not depth and after is not None and after.text == "}":
+        if after is not None and after.text == "}":
             self.take()

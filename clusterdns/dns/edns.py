@@ -17,9 +17,6 @@ KEEPALIVE: Final = 11
 PADDING: Final = 12
 EXTENDED_ERROR: Final = 15
 
-OPT_BYTES: Final = 11
-"""Size of an OPT record without options."""
-
 
 class Edns(msgspec.Struct, frozen=True, gc=False):
     """The OPT record of a message. ``options`` are the raw bytes of its options, ``size`` the UDP payload size."""
@@ -44,6 +41,14 @@ def option_list(raw: bytes) -> Iterator[tuple[int, bytes]]:
             return
         yield code, raw[position + 4 : end]
         position = end
+
+
+def well_formed(options: bytes) -> bool:
+    """True if the octets are whole options, one after another."""
+    position = 0
+    while position + 4 <= len(options):
+        position += 4 + (options[position + 2] << 8 | options[position + 3])
+    return position == len(options)
 
 
 def encode_option(code: int, data: bytes) -> bytes:

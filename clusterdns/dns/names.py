@@ -15,7 +15,7 @@ ROOT: Final = b"\x00"
 MAX_NAME_BYTES: Final = 255
 MAX_LABEL_BYTES: Final = 63
 
-_ESCAPED: Final = frozenset(b'."\\()@;$')
+_ESCAPED: Final = frozenset(b""". '@;()"\\""")
 
 
 def from_text(text: str, origin: bytes = ROOT) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from clusterdns.dns.edns import Edns
+from clusterdns.dns.edns import Edns, well_formed
 from clusterdns.dns.names import MAX_NAME_BYTES
 from clusterdns.dns.types import EDNS_DO, FORMERR, NOTIFY, NOTIMP, OPT, QUERY
 from clusterdns.dns.wire import read_record
@@ -93,6 +93,8 @@ def _read_sections(packet: bytes, position: int, counts: bytes) -> Edns | None:
             if record.rtype != OPT or number < counts[3] + counts[5]:
                 continue
             if edns is not None or record.name != b"\x00":
+                raise QueryError(FORMERR, question_end)
+            if not well_formed(record.data):
                 raise QueryError(FORMERR, question_end)
             edns = Edns(
                 size=record.rclass,

@@ -23,7 +23,6 @@ ANY: Final = 255
 
 IN: Final = 1
 CH: Final = 3
-CLASS_NONE: Final = 254
 CLASS_ANY: Final = 255
 
 NOERROR: Final = 0

@@ -17,6 +17,10 @@ MAX_VARIANTS: Final = 16
 """Orders kept of one answer: enough that each of 16 endpoints comes first equally often, at 16 times its bytes."""
 
 
+MAX_VARIANT_BYTES: Final = 65536
+"""Of all orders of one large answer together."""
+
+
 class CompiledAnswer:
     """The sections of a reply, ready to be copied.
 
@@ -30,6 +34,7 @@ class CompiledAnswer:
     """
 
     __slots__ = (
+        "_order",
         "_variants",
         "body",
         "changed",
@@ -60,6 +65,7 @@ class CompiledAnswer:
         self.rotating_start = rotating_start
         self.flags = flags
         self.changed: tuple[object, CompiledAnswer | None] | None = None
+        self._order = b""
         self._variants: tuple[bytes, ...] = ()
 
     def shuffled(self, random: Random) -> tuple[bytes, ...]:
@@ -72,15 +78,20 @@ class CompiledAnswer:
         if self.rotating < 2:
             self._variants = (self.body,)
             return self._variants
-        first, records, rest = self.split()
-        random.shuffle(records)
-        step = max(1, len(records) // MAX_VARIANTS)
-        variants = tuple(
-            b"".join((first, *records[start:], *records[:start], rest)) for start in range(0, len(records), step)
-        )[:MAX_VARIANTS]
-        if len(records) <= MAX_VARIANTS:
-            self._variants = variants
-        return variants
+        start = self.rotating_start
+        size = self.record_bytes
+        end = start + self.rotating * size
+        if not self._order:
+            records = self.split()[1]
+            random.shuffle(records)
+            self._order = b"".join(records)
+        first, order, rest = self.body[:start], self._order, self.body[end:]
+        positions = range(0, end - start, size)
+        if self.rotating <= MAX_VARIANTS:
+            self._variants = tuple([b"".join((first, order[at:], order[:at], rest)) for at in positions])
+            return self._variants
+        number = max(2, min(MAX_VARIANTS, MAX_VARIANT_BYTES // len(self.body)))
+        return tuple([b"".join((first, order[at:], order[:at], rest)) for at in random.sample(positions, number)])
 
     def split(self, body: bytes | None = None) -> tuple[bytes, list[bytes], bytes]:
         """What stands before the records that may change places, those records, and what stands behind them.

@@ -69,6 +69,7 @@ class Memo:
         if len(self.entries) >= MAX_ENTRIES or self._bytes + size > MAX_BYTES:
             self.clear()
         key = query[2:]
+        self._forget(key)
         self.entries[key] = [0, len(replies), tuple([reply[2:] for reply in replies]), 0, subject]
         self._bytes += size
         if passing:
@@ -77,11 +78,14 @@ class Memo:
     def refresh(self) -> None:
         """Forget the passing entries, so that others of their orders get their turn."""
         for key in self._passing:
-            entry = self.entries.pop(key, None)
-            if entry is not None:
-                self._bytes -= sum(map(len, entry[BODIES])) + 2 * entry[COUNT]
-                self._tell(entry)
+            self._forget(key)
         self._passing.clear()
+
+    def _forget(self, key: bytes) -> None:
+        entry = self.entries.pop(key, None)
+        if entry is not None:
+            self._bytes -= sum(map(len, entry[BODIES])) + 2 * entry[COUNT]
+            self._tell(entry)
 
     def flush(self) -> None:
         """Report all uses that are not reported yet."""

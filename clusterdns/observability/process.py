@@ -8,9 +8,11 @@ of asyncio tasks; the name is kept so that the panel isn't blank.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import resource
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from clusterdns.observability.metrics import Registry
@@ -35,6 +37,38 @@ def export_process_metrics(registry: Registry, *, proc: Path = _PROC) -> None:
             linux()
 
     registry.on_collect(collect)
+
+
+def export_runtime_metrics(registry: Registry) -> Callable[[], None]:
+    """Add what Python's garbage collector does, under the names that Prometheus's client for Python gives it.
+
+    The result takes it off again.
+    """
+    families = {
+        "collections": registry.counter(
+            "python_gc_collections_total", "Number of times this generation was collected.", ("generation",)
+        ),
+        "collected": registry.counter(
+            "python_gc_objects_collected_total", "Objects collected during gc.", ("generation",)
+        ),
+        "uncollectable": registry.counter(
+            "python_gc_objects_uncollectable_total", "Uncollectable objects found during GC.", ("generation",)
+        ),
+    }
+
+    def collect() -> None:
+        for generation, numbers in enumerate(gc.get_stats()):
+            for key, family in families.items():
+                family.labels(str(generation)).value = numbers[key]
+
+    end_collecting = registry.on_collect(collect)
+
+    def end() -> None:
+        end_collecting()
+        for family in families.values():
+            family.clear()
+
+    return end
 
 
 def _task_count() -> int:

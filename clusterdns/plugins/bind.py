@@ -91,7 +91,11 @@ class Bind(Plugin):
                     )
                 excepted.update(_resolve(reader, option.args))
 
-            reader.options(line, {"except": leave_out})
+            for option in line.block or ():
+                with reader.collecting():
+                    if option.name.text != "except":
+                        raise option.name.error(f'invalid option "{option.name.text}"', hint="the only one is except")
+                    leave_out(option)
             found = _resolve(reader, line.args)
             addresses.update(dict.fromkeys(address for address in found if address not in excepted))
             if found and not addresses:

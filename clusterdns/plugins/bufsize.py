@@ -29,7 +29,9 @@ from __future__ import annotations
 
 import msgspec
 
-from clusterdns.config.directive import DirectiveReader
+from clusterdns.config.directive import DirectiveReader, Line
+from clusterdns.errors import ExpressionError
+from clusterdns.expressions.numerals import atoi
 from clusterdns.serving.capabilities import Setup
 from clusterdns.serving.plugin import Plugin, Result, after
 from clusterdns.serving.query import Query
@@ -54,21 +56,13 @@ class Bufsize(Plugin):
 
     @staticmethod
     def parse(reader: DirectiveReader) -> Options:
-        """One number."""
-        options = Options()
-        for line in reader.lines:
-            with reader.collecting():
-                words = line.expect(0, 1)
-                line.no_block()
-                if not words:
-                    continue
-                text = words[0]
-                if not (text.isascii() and text.isdigit() and len(text) < 10 and _LEAST <= int(text) <= _MOST):
-                    error = line.wrong_count()
-                    error.hint = f"the size is a number from {_LEAST} to {_MOST}"
-                    raise error
-                options = Options(int(text))
-        return options
+        """One number; of several lines the first counts."""
+        line = reader.first()
+        with reader.collecting():
+            words = line.expect(0, 1)
+            line.no_block()
+            return Options(_size(line)) if words else Options()
+        return Options()
 
     def __init__(self, options: Options, setup: Setup) -> None:
         super().__init__(options, setup)
@@ -84,3 +78,15 @@ class Bufsize(Plugin):
     def _bound(self, reply: Reply) -> Reply:
         reply.edns_size = self._size
         return reply
+
+
+def _size(line: Line) -> int:
+    try:
+        size = atoi(line.words[0])
+    except ExpressionError:
+        size = 0
+    if not _LEAST <= size <= _MOST:
+        error = line.wrong_count()
+        error.hint = f"the size is a number from {_LEAST} to {_MOST}"
+        raise error
+    return size

@@ -211,9 +211,11 @@ def _parse_consolidate(option: Line) -> Pattern:
     show_first = bool(rest) and rest[0].text == _SHOW_FIRST
     if show_first:
         rest.pop(0)
+    if rest and rest[0].text in _LEVELS:
+        raise rest[0].error(f"log level must come before {_SHOW_FIRST} in consolidate")
     if rest:
         raise rest[0].error(
-            f"unknown log level argument in consolidate: {rest[0].text}",
+            f"unknown option in consolidate: {rest[0].text}",
             hint=f"a level is one of {', '.join(_LEVELS)}; {_SHOW_FIRST} comes after it",
         )
     if duration_seconds <= 0:

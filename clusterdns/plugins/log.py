@@ -89,6 +89,7 @@ from clusterdns.dns.types import (
     FLAG_RD,
     FLAG_TC,
     FLAG_Z,
+    QUERY,
     class_text,
     rcode_text,
     type_text,
@@ -278,7 +279,8 @@ def _rflags(event: Event) -> str:
     reply = event.reply
     if reply.dropped:
         return EMPTY
-    flags = FLAG_QR | reply.flags | event.query.flags & (FLAG_RD | FLAG_CD) & ~reply.cleared
+    echoed = FLAG_RD | FLAG_CD if event.query.opcode == QUERY else 0
+    flags = FLAG_QR | reply.flags | event.query.flags & echoed & ~reply.cleared
     return _FLAG_TEXTS.get(flags & _FLAGS_MASK) or _flags_text(flags)
 
 

@@ -12,10 +12,14 @@ If the address can't be had, that is logged and the server starts without it.
 ## Syntax
 
 ~~~ txt
-prometheus [ADDRESS]
+prometheus [ADDRESS] {
+    runtime_metrics
+}
 ~~~
 
 * **ADDRESS** is `HOST:PORT`, by default `localhost:9153`. An empty host means all addresses of the machine.
+* `runtime_metrics` adds what Python's garbage collector does, by generation: `python_gc_collections_total`,
+  `python_gc_objects_collected_total` and `python_gc_objects_uncollectable_total`. CoreDNS adds Go's runtime there.
 
 ## Metrics
 
@@ -63,7 +67,7 @@ from clusterdns.config.directive import DirectiveReader, Line
 from clusterdns.dns import names
 from clusterdns.errors import LifecycleError
 from clusterdns.observability.exposition import render
-from clusterdns.observability.process import export_process_metrics
+from clusterdns.observability.process import export_process_metrics, export_runtime_metrics
 from clusterdns.serving.capabilities import HttpAnswer, HttpLease, HttpRequest, Observer, Setup
 from clusterdns.serving.plugin import Plugin
 from clusterdns.serving.query import Query
@@ -71,13 +75,13 @@ from clusterdns.serving.reply import Reply
 from clusterdns.serving.traffic import Traffic
 
 PATH: Final = "/metrics"
-_OPTIONS: Final = ("runtime_metrics", "tls")
 
 
 class Options(msgspec.Struct, frozen=True):
     """See the manual page."""
 
     address: HostPort = HostPort("localhost", 9153)
+    runtime_metrics: bool = False
 
 
 class Prometheus(Plugin):
@@ -87,18 +91,19 @@ class Prometheus(Plugin):
 
     @staticmethod
     def parse(reader: DirectiveReader) -> Options:
-        """An address."""
-        options = Options()
+        """An address and an option."""
+        address = Options().address
+        runtime_metrics = False
         line = reader.once()
-
-        def refuse(option: Line) -> None:
-            raise option.name.error(f"option '{option.name.text}' isn't implemented yet", hint="remove it")
 
         with reader.collecting():
             if line.expect(0, 1):
-                options = Options(listen_address(line.args[0]))
-        reader.options(line, dict.fromkeys(_OPTIONS, refuse))
-        return options
+                address = listen_address(line.args[0])
+        for option in line.block or ():
+            with reader.collecting():
+                _check_option(option)
+                runtime_metrics = True
+        return Options(address, runtime_metrics)
 
     def __init__(self, options: Options, setup: Setup) -> None:
         super().__init__(options, setup)
@@ -112,6 +117,7 @@ class Prometheus(Plugin):
         )
         self._endpoint: HttpLease | None = None
         self._end_collecting: Callable[[], object] | None = None
+        self._end_runtime_metrics: Callable[[], None] | None = None
 
     async def start(self) -> None:
         """Open the endpoint; if that fails, the server goes on without."""
@@ -124,6 +130,8 @@ class Prometheus(Plugin):
         if "process_cpu_seconds_total" not in metrics.families:
             export_process_metrics(metrics)
         self._end_collecting = metrics.on_collect(self._collect)
+        if self._options.runtime_metrics:
+            self._end_runtime_metrics = export_runtime_metrics(metrics)
         try:
             self._endpoint = await self.services.http.acquire(str(self._options.address), PATH, self._answer)
         except LifecycleError as error:
@@ -133,6 +141,8 @@ class Prometheus(Plugin):
         """Close the endpoint."""
         if self._end_collecting is not None:
             self._end_collecting()
+        if self._end_runtime_metrics is not None:
+            self._end_runtime_metrics()
         for labels in self._enabled_labels():
             self._enabled.children.pop(labels, None)
         if self._endpoint is not None:
@@ -167,3 +177,13 @@ class Prometheus(Plugin):
     def _answer(self, request: HttpRequest) -> HttpAnswer:
         content_type, body = render(self.services.metrics, request.headers.get("accept", ""))
         return 200, content_type, body
+
+
+def _check_option(option: Line) -> None:
+    name = option.name.text
+    if name == "tls":
+        raise option.name.error(f"option '{name}' isn't implemented yet", hint="remove it")
+    if name != "runtime_metrics":
+        raise option.name.error(f"unknown option: {name}", hint="the only one is runtime_metrics")
+    option.expect(0)
+    option.no_block()

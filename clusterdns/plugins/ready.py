@@ -48,7 +48,6 @@ import msgspec
 
 from clusterdns.config.address import HostPort, listen_address
 from clusterdns.config.directive import DirectiveReader, Line
-from clusterdns.errors import ConfigError
 from clusterdns.serving.capabilities import HttpAnswer, HttpLease, HttpRequest, ReadinessSource, Setup
 from clusterdns.serving.peers import Peers
 from clusterdns.serving.plugin import Plugin
@@ -85,9 +84,7 @@ class Ready(Plugin):
             option.no_block()
             if mode not in (_UNTIL_READY, _CONTINUOUSLY):
                 raise option.args[0].error(
-                    f"monitor type '{mode}' not supported",
-                    label=ConfigError.NO_POSITION,
-                    hint=f"it is {_UNTIL_READY} or {_CONTINUOUSLY}",
+                    f"monitor type '{mode}' not supported", hint=f"it is {_UNTIL_READY} or {_CONTINUOUSLY}"
                 )
             continuously = mode == _CONTINUOUSLY
 

@@ -78,24 +78,19 @@ class Reload(Plugin):
 
     @staticmethod
     def parse(reader: DirectiveReader) -> Options:
-        """Interval and jitter; of several lines the last counts."""
-        options = Options()
-        for line in reader.lines:
-            with reader.collecting():
-                line.expect(0, 2)
-                line.no_block()
-                seconds = [parse_with(token, parse_duration, label=ConfigError.NO_POSITION) for token in line.args]
-                interval_seconds, jitter_seconds = [*seconds, *(30.0, 15.0)[len(seconds) :]]
-                if interval_seconds < _LEAST_INTERVAL_SECONDS:
-                    raise line.args[0].error(
-                        "interval value must be greater or equal to 2s", label=ConfigError.NO_POSITION
-                    )
-                if jitter_seconds < _LEAST_JITTER_SECONDS and jitter_seconds != 0:
-                    raise line.last.error(
-                        "jitter value must be 0 or greater or equal to 1s", label=ConfigError.NO_POSITION
-                    )
-                options = Options(interval_seconds, min(jitter_seconds, interval_seconds / 2))
-        return options
+        """Interval and jitter; of several lines the first counts."""
+        line = reader.first()
+        with reader.collecting():
+            line.expect(0, 2)
+            line.no_block()
+            seconds = [parse_with(token, parse_duration, label=ConfigError.NO_POSITION) for token in line.args]
+            interval_seconds, jitter_seconds = [*seconds, *(30.0, 15.0)[len(seconds) :]]
+            if interval_seconds < _LEAST_INTERVAL_SECONDS:
+                raise line.args[0].error("interval value must be greater or equal to 2s", label=ConfigError.NO_POSITION)
+            if jitter_seconds < _LEAST_JITTER_SECONDS and jitter_seconds != 0:
+                raise line.last.error("jitter value must be 0 or greater or equal to 1s", label=ConfigError.NO_POSITION)
+            return Options(interval_seconds, min(jitter_seconds, interval_seconds / 2))
+        return Options()
 
     def __init__(self, options: Options, setup: Setup) -> None:
         super().__init__(options, setup)

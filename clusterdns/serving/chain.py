@@ -15,7 +15,7 @@ from clusterdns.serving.reply import Reply
 class Block:
     """A server block that runs.
 
-    handler: the chain's first plugin; None for a block without plugins in the chain, which refuses everything.
+    handler: the chain's first plugin; None for a block without plugins in the chain.
     view: says which queries the block is for; None if for all of its zones.
     observers: plugins that look at each reply.
     reuse: True if replies of this block may be reused: every observer can do with a count of them.
@@ -53,7 +53,11 @@ class Block:
     def handle(self, query: Query) -> Result:
         """The chain's reply."""
         if self.handler is None:
-            return Reply(REFUSED)
+            if not self.observers:
+                return Reply(REFUSED)
+            # To CoreDNS these are links of the chain, so the query gets to its end.
+            last = next(plugin for plugin in reversed(self.plugins) if isinstance(plugin, Observer))
+            return Reply.failure(f"plugin/{last.name}: no next plugin found")
         if self._collector is not None:
             query.metadata = self._collector.collect(query)
         editor = self._editor

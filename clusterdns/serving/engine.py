@@ -77,6 +77,7 @@ class Engine:
         self._faults = faults
         self._crash = crash
         self._random = Random()
+        self._published = 0
         self._memos = {key: Memo(self._report_hits) for key in product(("udp", "tcp"), (1, 2))}
         self._hits: Counter[tuple[Block, bytes]] = Counter()
         self._batch_queries = [0] * _BATCH_BINS
@@ -92,10 +93,12 @@ class Engine:
         query.server = self.server
         query.resolve = self.resolve
         route = self.router.route(query)
-        if route is None or (query.qclass != IN and not self._any_class):
+        if query.qclass != IN and not self._any_class:
             return self._write(query, None, Reply(REFUSED), started)
         if query.edns is not None and query.edns.version:
             return self._write(query, None, Reply(BADVERS), started)
+        if route is None:
+            return self._write(query, None, Reply(REFUSED), started)
         query.zone, block, by_client = route
         try:
             result = block.handle(query)
@@ -106,22 +109,30 @@ class Engine:
         if isinstance(result, Reply):
             return self._write(query, block, result, started)
         if isinstance(result, Later):
-            return result.conclude(lambda reply, error: self._conclude(query, block, reply, error, started))
+            published = self._published
+            return result.conclude(lambda reply, error: self._conclude(query, block, reply, error, started, published))
         return self._finish_later(query, block, result, started)
 
     async def _finish_later(
         self, query: Query, block: Block, result: Awaitable[Reply], started: float
     ) -> Messages | None:
+        published = self._published
         try:
             reply = await result
         except Exception as error:
             reply = self._recover(block, error)
+        if published != self._published:
+            reply.reusable = False  # it may have been made from what has changed since
         return self._write(query, block, reply, started)
 
     def _conclude(
-        self, query: Query, block: Block, reply: Reply, error: Exception | None, started: float
+        self, query: Query, block: Block, reply: Reply, error: Exception | None, started: float, published: int
     ) -> Messages | None:
-        return self._write(query, block, reply if error is None else self._recover(block, error), started)
+        if error is not None:
+            reply = self._recover(block, error)
+        elif published != self._published:
+            reply.reusable = False  # as in _finish_later
+        return self._write(query, block, reply, started)
 
     def resolve(self, query: Query, name: bytes, qtype: int) -> Result:
         """Ask for another name as the client of ``query`` would; see ``Setup.resolve``."""
@@ -153,6 +164,8 @@ class Engine:
             reply = self._recover(block, error)
             messages = finish(query, reply)
         size = len(messages[0]) if messages else 0
+        if messages and messages[0][2] << 8 & FLAG_TC:
+            reply.flags |= FLAG_TC  # for the log
         duration = perf_counter() - started
         if block is None:
             self._faults.dropped(query, reply, size, duration)
@@ -201,6 +214,7 @@ class Engine:
 
     def published(self) -> None:
         """Answers have changed: forget what was remembered."""
+        self._published += 1
         for memo in self._memos.values():
             memo.clear()
 

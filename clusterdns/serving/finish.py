@@ -14,11 +14,11 @@ from typing import Final
 from clusterdns.dns.edns import COOKIE, EXPIRE, KEEPALIVE, NSID, PADDING, encode_opt, encode_option, option_list
 from clusterdns.dns.peek import HEADER_BYTES
 from clusterdns.dns.types import BADVERS, FLAG_CD, FLAG_QR, FLAG_RD, FLAG_TC, QUERY
-from clusterdns.dns.wire import Writer
+from clusterdns.dns.wire import Writer, skip_records
 from clusterdns.errors import QueryError, WireError
-from clusterdns.fastpath.answer import counts
+from clusterdns.fastpath.answer import CompiledAnswer, counts
 from clusterdns.serving.query import MAX_MESSAGE_BYTES, MIN_UDP_BYTES, Query
-from clusterdns.serving.reply import Reply, read_sections
+from clusterdns.serving.reply import Reply
 
 STREAM_MESSAGE_BYTES: Final = 16_384
 """Of one message of several, but for a single longer record: so far compression pointers reach."""
@@ -39,15 +39,19 @@ def finish(query: Query, reply: Reply) -> tuple[bytes, ...]:
         return (_write(query, reply, opt, limit),)
     question_end = query.question_end
     bodies = reply.variants or (compiled.body,)
-    if question_end + len(compiled.body) + len(opt) > limit:
-        return tuple([_write(query, _with_body(query, reply, body), opt, limit) for body in bodies])
     section_counts = compiled.counts
+    flags = _flags(query, reply)
+    room = limit - question_end - len(opt)
+    if len(compiled.body) > room:
+        flags |= FLAG_TC
+        section_counts, end = fitting(compiled, room)
+        bodies = tuple([body[:end] for body in bodies])
     if opt:
         section_counts = section_counts[:4] + (int.from_bytes(section_counts[4:], "big") + 1).to_bytes(2, "big")
     start = b"".join(
         (
             query.packet[:2],
-            _flags(query, reply).to_bytes(2, "big"),
+            flags.to_bytes(2, "big"),
             _ONE,
             section_counts,
             query.packet[HEADER_BYTES:question_end],
@@ -122,14 +126,25 @@ def _opt(query: Query, reply: Reply) -> bytes:
     return encode_opt(size, do=edns.do, options=options, rcode=reply.rcode)
 
 
-def _with_body(query: Query, reply: Reply, body: bytes) -> Reply:
-    """A reply of records, in the order in which they stand in ``body``."""
-    compiled = reply.compiled
-    assert compiled is not None
-    copy = Reply(reply.rcode, read_sections(query, compiled.counts, body), flags=reply.flags, plugin=reply.plugin)
-    copy.options = reply.options
-    copy.cleared = reply.cleared
-    return copy
+def fitting(compiled: CompiledAnswer, room: int) -> tuple[bytes, int]:
+    """Counts and octets of the records of a compiled answer that fit; names point backwards, so octets can be cut."""
+    body, size = compiled.body, compiled.record_bytes
+    kept = [0, 0, 0]
+    end = 0
+    if compiled.rotating and not compiled.rotating_start:
+        kept[0] = min(compiled.rotating, max(room, 0) // size)
+        end = kept[0] * size
+        if kept[0] < compiled.rotating:
+            return counts(*kept), end
+    for section in range(3):
+        count = compiled.counts[2 * section] << 8 | compiled.counts[2 * section + 1]
+        while kept[section] < count:
+            after = skip_records(body, 1, end)
+            if after > room:
+                return counts(*kept), end
+            end = after
+            kept[section] += 1
+    return counts(*kept), end
 
 
 def _write(query: Query, reply: Reply, opt: bytes, limit: int) -> bytes:

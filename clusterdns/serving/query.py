@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 MIN_UDP_BYTES = 512
 MAX_MESSAGE_BYTES = 65535
+MAX_UDP_BYTES = 65507
+"""What fits into an IPv4 packet behind its header and UDP's."""
+
 
 _OPCODE_BITS = 0x7800
 
@@ -84,7 +87,7 @@ class Query(Peek):
         """Octets that the reply may have (RFC 6891 section 6.2.3, RFC 1035 section 4.2)."""
         if self.client.protocol != "udp":
             return MAX_MESSAGE_BYTES
-        return max(MIN_UDP_BYTES, self.edns.size) if self.edns else MIN_UDP_BYTES
+        return min(MAX_UDP_BYTES, max(MIN_UDP_BYTES, self.edns.size)) if self.edns else MIN_UDP_BYTES
 
     def message(self) -> bytes:
         """The octets to ask others with: the client's own, or for a derived query its flags, question and OPT."""

@@ -8,7 +8,6 @@ from typing import Self
 
 import msgspec
 
-from clusterdns.dns.peek import HEADER_BYTES
 from clusterdns.dns.types import FLAG_AA, NOERROR, SERVFAIL
 from clusterdns.dns.wire import Record, read_record
 from clusterdns.fastpath.answer import CompiledAnswer
@@ -137,7 +136,7 @@ class Reply:
 
 def read_sections(query: Query, counts: bytes, body: bytes) -> Sections:
     """The records in ``body``, which stands behind the query's question."""
-    message = query.packet[:HEADER_BYTES] + query.packet[HEADER_BYTES : query.question_end] + body
+    message = query.packet[: query.question_end] + body
     position = query.question_end
     sections: list[tuple[Record, ...]] = []
     for start in (0, 2, 4):

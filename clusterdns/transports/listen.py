@@ -21,18 +21,12 @@ _PORT_TRIES = 20
 
 
 class ListenSockets:
-    """The sockets of one listen address.
+    """The sockets of one listen address. ``port`` is the one that was taken where 0 was asked for."""
 
-    port: the one that was taken where 0 was asked for.
-    shared: True if another socket with SO_REUSEPORT was there before: the kernel gives each of them a part of the
-        queries.
-    """
-
-    def __init__(self, udp: list[socket.socket], tcp: list[socket.socket], port: int, *, shared: bool = False) -> None:
+    def __init__(self, udp: list[socket.socket], tcp: list[socket.socket], port: int) -> None:
         self.udp = udp
         self.tcp = tcp
         self.port = port
-        self.shared = shared
 
 
 def open_listen_sockets(address: str, port: int) -> ListenSockets:
@@ -62,8 +56,11 @@ def _reason(error: OSError, port: int) -> str:
     return text
 
 
-def _is_taken(address: str, port: int) -> bool:
-    """True if a socket that insists on having the port for itself can't get it."""
+def is_taken(address: str, port: int) -> bool:
+    """True if a socket that insists on having the port for itself can't get it.
+
+    Where there are sockets with SO_REUSEPORT, one more gets its part of the queries, and the others the rest.
+    """
     if not port:
         return False
     for family, host in _families(address):
@@ -79,7 +76,6 @@ def _is_taken(address: str, port: int) -> bool:
 
 
 def _open(address: str, port: int) -> ListenSockets:
-    shared = _is_taken(address, port)
     opened: list[socket.socket] = []
     udp: list[socket.socket] = []
     tcp: list[socket.socket] = []
@@ -102,7 +98,7 @@ def _open(address: str, port: int) -> ListenSockets:
         for sock in opened:
             sock.close()
         raise
-    return ListenSockets(udp, tcp, port, shared=shared)
+    return ListenSockets(udp, tcp, port)
 
 
 def _families(address: str) -> list[tuple[socket.AddressFamily, str]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import socket
 from collections import deque
 from collections.abc import Awaitable, Iterator
@@ -20,9 +21,11 @@ from typing import Final, cast
 from clusterdns.serving.engine import Engine, Messages
 from clusterdns.serving.limits import ConnectionLimits
 from clusterdns.serving.query import Client
+from clusterdns.transports.listen import TCP_BACKLOG
 
 MAX_CONNECTIONS: Final = 4096
-"""For one listener; the one that has been idle longest makes room for a new one."""
+"""For one listener, and no more than half of the files that the process may open; the one that has been idle longest
+makes room for a new one."""
 
 MAX_PIPELINED: Final = 128
 """Queries of one connection that may wait for something else at a time."""
@@ -30,7 +33,13 @@ MAX_PIPELINED: Final = 128
 _MESSAGES_AT_ONCE: Final = 2
 """Messages of a long reply made before other work of the process gets a turn: some milliseconds."""
 
-_READ_LIMIT: Final = 2 + 65535
+_TURN_SECONDS: Final = 0.002
+"""Of answering one client's queries before others get their turn."""
+
+MAX_QUERY_BYTES: Final = 4096
+"""As over UDP; a client that announces more is cut off, before its octets take memory."""
+
+_READ_LIMIT: Final = 65536
 
 log = logging.getLogger("clusterdns.tcp")
 
@@ -47,11 +56,12 @@ class TcpListener:
         """In the order of their last message, longest idle first."""
         self._server: asyncio.Server | None = None
         self._drained: asyncio.Event | None = None
+        self._most = min(MAX_CONNECTIONS, max(1, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2))
         self.packets = 0
 
     async def start(self) -> None:
         """Accept connections."""
-        self._server = await self.loop.create_server(lambda: Connection(self), sock=self.socket)
+        self._server = await self.loop.create_server(lambda: Connection(self), sock=self.socket, backlog=TCP_BACKLOG)
 
     async def close(self, drain_seconds: float) -> None:
         """Accept no more; let what is under way finish for at most ``drain_seconds``."""
@@ -74,7 +84,7 @@ class TcpListener:
 
     def make_room(self) -> None:
         """Close the connections that have been idle longest until there is room for one more."""
-        while len(self.connections) >= MAX_CONNECTIONS:
+        while len(self.connections) >= self._most:
             next(iter(self.connections)).abort()
 
 
@@ -170,10 +180,15 @@ class Connection(asyncio.Protocol):
         most = self._limits.max_queries
         position = 0
         answered = False
+        turn_ends = perf_counter() + _TURN_SECONDS
         while not self._busy and self._transport is not None and not self._spent:
             if len(buffer) < position + 2:
                 break
-            end = position + 2 + (buffer[position] << 8 | buffer[position + 1])
+            size = buffer[position] << 8 | buffer[position + 1]
+            if size > MAX_QUERY_BYTES:
+                self.abort()
+                return
+            end = position + 2 + size
             if len(buffer) < end:
                 break
             self._answer(bytes(buffer[position + 2 : end]))
@@ -181,6 +196,9 @@ class Connection(asyncio.Protocol):
             position = end
             self._queries += 1
             self._spent = most > 0 and self._queries >= most
+            if perf_counter() > turn_ends:
+                self._listener.loop.call_soon(self._work)
+                break
         del buffer[: len(buffer) if self._spent else position]
         if self._transport is None:
             return

@@ -26,7 +26,8 @@ MAX_WAITING: Final = 10_000
 """Queries that may wait for something else at a time; more are dropped, as a full socket buffer would."""
 
 _BATCHES_AT_ONCE: Final = 8
-"""Full batches handled before other work of the process gets a turn: some milliseconds at most."""
+_TURN_SECONDS: Final = 0.002
+"""Full batches, and time, before other work of the process gets a turn."""
 
 _SEND_WAIT_SECONDS: Final = 0.005
 _BURST: Final = 256
@@ -81,11 +82,12 @@ class UdpListener:
         batch = self._batch
         assert batch is not None
         try:
+            turn_ends = perf_counter() + _TURN_SECONDS
             for _ in range(_BATCHES_AT_ONCE):
                 count = batch.receive()
                 if count:
                     self._answer(batch, count)
-                if count < mmsg.BATCH:
+                if count < mmsg.BATCH or perf_counter() > turn_ends:
                     return
         except OSError as error:
             log.error("receiving on %s: %s", self._local_address, error)
@@ -103,10 +105,11 @@ class UdpListener:
             query = slots[start : start + length - 2].tobytes()
             entry = remembered(query)
             if entry is not None:
-                entry[0] = use = entry[0] + 1
+                use = entry[0] + 1
                 reply = entry[2][use % entry[1]]
                 end = start + len(reply)
                 if end - start <= size - 2:
+                    entry[0] = use
                     slots[start:end] = reply
                     iovecs[2 * i + 1] = len(reply) + 2
                     hits += 1

@@ -24,7 +24,7 @@ from clusterdns.dns.types import NS, PTR, SRV
 from clusterdns.fastpath.answer import CompiledAnswer
 from clusterdns.zone import schema
 from clusterdns.zone.addresses import address_key, encode_address, is_publishable
-from clusterdns.zone.encode import encode_addresses, encode_targets
+from clusterdns.zone.encode import TargetAnswer, encode_addresses, encode_targets
 from clusterdns.zone.index import AddressIndex, ReverseTree
 from clusterdns.zone.schema import Name
 
@@ -83,7 +83,7 @@ class View:
         self.name = name
         self.a = a
         self.aaaa = aaaa
-        self.services: dict[bytes, CompiledAnswer | None] | None = None
+        self.services: dict[bytes, TargetAnswer | None] | None = None
 
     @property
     def body_bytes(self) -> int:
@@ -232,7 +232,7 @@ class Compiler:
             self._named_endpoints += len(named) + 1
         return named
 
-    def compile_services(self, name: Name, zone: bytes, name_bytes: int) -> CompiledAnswer | None:
+    def compile_services(self, name: Name, zone: bytes, name_bytes: int) -> TargetAnswer | None:
         """SRV of an existing name, whose length is ``name_bytes``; targets end in ``zone``. None without any."""
         service = self.store.get("Service", (name.namespace, name.service))
         if service is None:

@@ -6,6 +6,7 @@ The owner of an answer is a pointer to the question's name (octet 12 of a messag
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -21,6 +22,24 @@ _OWNER: Final = b"\xc0\x0c"
 _QUESTION_TAIL_BYTES: Final = 4
 _FIXED_BYTES: Final = 12
 _POINTER_LIMIT: Final = 0x4000
+
+
+class TargetAnswer(CompiledAnswer):
+    """An answer with names that end in a zone. ``target_ends`` are the positions in the body behind each of them."""
+
+    __slots__ = ("target_ends",)
+
+    def __init__(self, section_counts: bytes, body: bytes, target_ends: array[int]) -> None:
+        super().__init__(NOERROR, section_counts, body)
+        self.target_ends = target_ends
+
+    def with_zone(self, zone: bytes) -> CompiledAnswer:
+        """The same with the letters of the zone as in ``zone``."""
+        body = bytearray(self.body)
+        size = len(zone)
+        for end in self.target_ends:
+            body[end - size : end] = zone
+        return CompiledAnswer(NOERROR, self.counts, bytes(body))
 
 
 def pointer(offset: int) -> bytes:
@@ -60,7 +79,7 @@ def encode_targets(
     glue: Sequence[tuple[bytes, bytes]],
     name_bytes: int,
     ttl_seconds: int,
-) -> CompiledAnswer | None:
+) -> TargetAnswer | None:
     """Records that lead to names (SRV, NS, PTR), and the addresses of those names; None without any record.
 
     rows: what stands in front of the target in the data, and the target as a full name. Targets are not compressed
@@ -72,13 +91,20 @@ def encode_targets(
     base = HEADER_BYTES + name_bytes + _QUESTION_TAIL_BYTES
     body = bytearray()
     offsets: dict[bytes, int] = {}
+    suffixes: dict[bytes, bytes] = {}
+    target_ends = array("I")
     answers = additional = 0
     for data, target in dict.fromkeys(rows):
         if len(target) > MAX_NAME_BYTES:
             continue
         body += _OWNER + fixed_part(rtype, ttl_seconds, len(data) + len(target)) + data
         offsets.setdefault(target, base + len(body))
+        label_end = 1 + target[0]
+        suffix_offset = base + len(body) + label_end
+        if suffix_offset < _POINTER_LIMIT:
+            suffixes.setdefault(target[label_end:], pointer(suffix_offset))
         body += target
+        target_ends.append(len(body))
         answers += 1
         if len(body) > MAX_BODY_BYTES:
             break
@@ -90,7 +116,14 @@ def encode_targets(
         offset = offsets.get(target)
         if offset is None:
             continue
-        body += pointer(offset) if offset < _POINTER_LIMIT else target
+        if offset < _POINTER_LIMIT:
+            body += pointer(offset)
+        else:
+            label_end = 1 + target[0]
+            suffix = target[label_end:]
+            body += target[:label_end] + suffixes.get(suffix, suffix)
+            if suffix not in suffixes:
+                target_ends.append(len(body))
         body += fixed_part(A if len(address) == 4 else AAAA, ttl_seconds, len(address)) + address
         additional += 1
-    return CompiledAnswer(NOERROR, counts(answers, 0, additional), bytes(body))
+    return TargetAnswer(counts(answers, 0, additional), bytes(body), target_ends)

@@ -151,16 +151,16 @@ class Snapshot:
     def _services(self, zone: Zone, view: View, name: bytes, front_bytes: int) -> CompiledAnswer | None:
         if view.name.kind not in ("service", "endpoint", "port"):
             return None
-        suffix = name[front_bytes:]
-        if suffix != zone.name:  # targets have the zone's letters as asked; few ask in capitals, so that isn't kept
-            return self._compiler.compile_services(view.name, suffix, len(name))
         if view.services is None:
             view.services = {}
-        if suffix not in view.services:
-            answer = self._compiler.compile_services(view.name, suffix, len(name))
-            view.services[suffix] = answer
+        if zone.name not in view.services:
+            answer = self._compiler.compile_services(view.name, zone.name, len(name))
+            view.services[zone.name] = answer
             self._kept_bytes += len(answer.body) if answer is not None else 0
-        return view.services[suffix]
+        answer = view.services[zone.name]
+        suffix = name[front_bytes:]
+        # Targets have the zone's letters as asked; few ask in capitals, so that isn't kept.
+        return answer if answer is None or suffix == zone.name else answer.with_zone(suffix)
 
     def _find_new(
         self, zone: Zone, name: bytes, key: bytes, relative: bytes, labels: list[bytes], qtype: int

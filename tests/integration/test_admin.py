@@ -214,19 +214,26 @@ def test_a_connection_that_asks_nothing_is_closed(monkeypatch):
     run(work())
 
 
-def test_connections_are_limited(monkeypatch):
+def test_the_connection_that_is_quiet_longest_makes_room_for_a_new_one(monkeypatch):
     monkeypatch.setattr(http, "MAX_CONNECTIONS", 2)
 
     async def work():
         lease = await AdminServers().acquire("127.0.0.1:0", "/health", says("OK"))
         place = lease.url.split("/")[2].split(":")
-        open_ones = [await asyncio.open_connection(*place) for _ in range(2)]
-        await asyncio.sleep(0.05)
-        reader, writer = await asyncio.open_connection(*place)
-        with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
-            await asyncio.wait_for(reader.readexactly(1), 5)
-        for _, open_writer in [*open_ones, (reader, writer)]:
-            open_writer.close()
+
+        async def ask(reader, writer):
+            writer.write(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert (await asyncio.wait_for(reader.readuntil(b"\r\n\r\nOK"), 5)).startswith(b"HTTP/1.1 200")
+
+        pairs = [await asyncio.open_connection(*place) for _ in range(2)]
+        for pair in [*pairs, pairs[0]]:
+            await ask(*pair)
+        pairs.append(await asyncio.open_connection(*place))
+        await ask(*pairs[2])
+        assert await asyncio.wait_for(pairs[1][0].read(), 5) == b""
+        await ask(*pairs[0])
+        for _, writer in pairs:
+            writer.close()
         await lease.release()
 
     run(work())

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from clusterdns.cluster.manifests import inotify
 from clusterdns.cluster.manifests import source as source_module
 from clusterdns.cluster.manifests.source import ManifestSource
 from clusterdns.cluster.store import Store
@@ -261,6 +263,63 @@ def test_a_linked_file_that_is_edited_elsewhere_shows(tmp_path, run):
         async with watching(directory) as watched:
             (elsewhere / "real").write_text(service("web", "10.96.1.2"))
             await watched.shows({"web": "10.96.1.2"})
+
+    run(scenario())
+
+
+def test_a_directory_behind_a_link_is_swapped_by_moving_the_link(tmp_path, run):
+    for number in (1, 2):
+        (tmp_path / f"version{number}").mkdir()
+        (tmp_path / f"version{number}" / "a.yaml").write_text(service("web", f"10.96.1.{number}"))
+    (tmp_path / "current").symlink_to("version1")
+
+    async def scenario():
+        async with watching(tmp_path / "current") as watched:
+            (tmp_path / "next").symlink_to("version2")
+            (tmp_path / "next").rename(tmp_path / "current")
+            await watched.shows({"web": "10.96.1.2"})
+
+    run(scenario())
+
+
+def test_a_directory_below_that_cannot_be_read_keeps_its_last_content(tmp_path, run, monkeypatch):
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "a.yaml").write_text(service("web", "10.96.1.1"))
+    listed = os.scandir
+
+    def scandir(path):
+        if os.path.basename(path) == "below":
+            raise OSError(errno.EMFILE, "Too many open files")
+        return listed(path)
+
+    async def scenario():
+        async with watching(tmp_path) as watched:
+            with monkeypatch.context() as patch:
+                patch.setattr(os, "scandir", scandir)
+                (tmp_path / "another").mkdir()
+                await asyncio.sleep(0.1)
+                assert watched.addresses() == {"web": "10.96.1.1"}
+                assert watched.reported == [f"{tmp_path}/below: Too many open files"]
+            (tmp_path / "b.yaml").write_text(service("two", "10.96.1.2"))
+            await watched.shows({"web": "10.96.1.1", "two": "10.96.1.2"})
+            assert watched.source.problems == ()
+
+    run(scenario())
+
+
+def test_where_the_system_has_no_more_watches_edits_show_nevertheless(tmp_path, run, monkeypatch):
+    (tmp_path / "a.yaml").write_text(service("web", "10.96.1.1"))
+
+    def watch(notifier, directories):
+        raise OSError(errno.ENOSPC, "inotify: No space left on device")
+
+    monkeypatch.setattr(inotify.Inotify, "watch", watch)
+
+    async def scenario():
+        async with watching(tmp_path) as watched:
+            (tmp_path / "a.yaml").write_text(service("web", "10.96.1.2"))
+            await watched.shows({"web": "10.96.1.2"})
+            assert watched.source.problems == ()
 
     run(scenario())
 

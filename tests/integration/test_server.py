@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import socket
@@ -145,13 +146,18 @@ def test_without_a_corefile_it_is_whoami_and_log(start_server, tmp_path, monkeyp
     )
 
 
-@pytest.mark.parametrize(("number", "line"), [(signal.SIGINT, "[INFO] SIGINT: Shutting down"), (signal.SIGQUIT, None)])
+@pytest.mark.parametrize(
+    ("number", "line"),
+    [
+        (signal.SIGINT, "[INFO] SIGINT: Shutting down"),
+        (signal.SIGQUIT, "[INFO] SIGQUIT: Quitting process immediately"),
+    ],
+)
 def test_signals_that_end_it(start_server, cluster, number, line):
     server = start_server("-conf", str(cluster()))
     server.process.send_signal(number)
     assert server.process.wait(5) == 0
-    if line:
-        assert line in server.output()
+    assert line in server.output()
 
 
 def test_a_second_process_on_the_port_says_so(start_server, cluster):
@@ -165,9 +171,34 @@ def test_a_second_process_on_the_port_says_so(start_server, cluster):
     assert line.startswith(f"[WARNING] 127.0.0.1:{first.port}: another process listens here, too")
 
 
-def test_hup_is_ignored(start_server, cluster):
+def test_end_while_the_cluster_is_being_read(tmp_path):
+    manifests = tmp_path / "manifests"
+    manifests.mkdir()
+    items = [
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": f"s{number}", "namespace": "n"},
+            "spec": {"clusterIP": f"10.96.{number >> 8}.{number & 255}", "ports": [{"port": 80}]},
+        }
+        for number in range(1, 20000)
+    ]
+    (manifests / "all.json").write_text(json.dumps({"kind": "List", "apiVersion": "v1", "items": items}))
+    path = tmp_path / "Corefile"
+    path.write_text(COREFILE.format(manifests=manifests, ttl=5, generation=1, extra="").replace("PORT", "0"))
+    command = [sys.executable, "-m", "clusterdns", "-conf", str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        time.sleep(0.5)
+        process.terminate()
+        output, _ = process.communicate(timeout=10)
+    assert process.returncode == 0, output
+    assert "Traceback" not in output
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR2])
+def test_signals_that_are_ignored(start_server, cluster, number):
     server = start_server("-conf", str(cluster()))
-    server.process.send_signal(signal.SIGHUP)
+    server.process.send_signal(number)
     assert server.ask("web.default.svc.cluster.local.", "A").answer
 
 

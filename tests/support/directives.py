@@ -63,6 +63,15 @@ class Request:
         self.headers = headers
 
 
+_SPAWNED = []
+
+
+def close_spawned():
+    """Close the background work that tests have left behind, so that Python doesn't take it for forgotten."""
+    while _SPAWNED:
+        _SPAWNED.pop().close()
+
+
 class FakeServices:
     """The process. Background work is kept in ``spawned`` and runs only if a test runs it."""
 
@@ -93,6 +102,7 @@ class FakeServices:
     def spawn(self, name, work):
         lease = FakeLease(release=work.close)
         self.spawned.append((work, lease))
+        _SPAWNED.append(work)
         return lease
 
     def fatal(self, message):

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from clusterdns.cluster.declared import DeclaredEndpoints, DeclaredPod, DeclaredPort, DeclaredService
-from clusterdns.cluster.decode import endpoint_port
+from clusterdns.cluster.decode import SERVICE_NAME, endpoint_port
 from clusterdns.cluster.objects import Endpoint, EndpointPort, EndpointSlice
 from clusterdns.cluster.validation import address_family
 
 _FAMILIES = ("IPv4", "IPv6")
+_MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
+_HEADLESS = "service.kubernetes.io/headless"
 
 
 def service_families(service: DeclaredService, cluster_families: Sequence[str]) -> tuple[str, ...]:
@@ -56,6 +58,23 @@ def slices_from_pods(
         EndpointSlice(service.namespace, f"{service.name}:pods:{number}", service.name, family, tuple(endpoints), ports)
         for number, ((family, ports), endpoints) in enumerate(sorted(groups.items(), key=_group_order))
     )
+
+
+def computed_labels(service: DeclaredService) -> dict[str, str]:
+    """The labels of the slices that are made from Pods."""
+    labels = {**service.labels, SERVICE_NAME: service.name, _MANAGED_BY: "endpointslice-controller.k8s.io"}
+    if service.headless:
+        labels[_HEADLESS] = ""
+    return labels
+
+
+def mirrored_labels(endpoints: DeclaredEndpoints) -> dict[str, str]:
+    """The labels of the slices that mirror an Endpoints object."""
+    return {
+        **endpoints.labels,
+        SERVICE_NAME: endpoints.name,
+        _MANAGED_BY: "endpointslicemirroring-controller.k8s.io",
+    }
 
 
 def slices_from_endpoints(endpoints: DeclaredEndpoints) -> tuple[EndpointSlice, ...]:

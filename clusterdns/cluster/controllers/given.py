@@ -22,7 +22,7 @@ Faults: TypeAlias = dict[Key, list[str]]
 
 class Needs(msgspec.Struct, frozen=True):
     """What of one Service matters to the allocation. ``node_ports`` are the written ones with their protocols;
-    ``port_numbers`` those of the ports that want one.
+    ``port_numbers`` those of the ports that want one and share none.
     """
 
     families: tuple[str, ...] = ()
@@ -42,9 +42,19 @@ def needs_of(service: DeclaredService, cluster_families: Sequence[str]) -> Needs
         written = {address_family(address) for address in addresses}
         families = tuple(family for family in service_families(service, cluster_families) if family not in written)
     node_ports = tuple((port.node_port, port.protocol) for port in service.ports if port.node_port)
-    wanting = service.type == "NodePort" or (service.type == "LoadBalancer" and service.node_ports)
-    port_numbers = tuple(sorted({port.port for port in service.ports if wanting and not port.node_port}))
-    return Needs(families, addresses, node_ports, port_numbers)
+    port_numbers: set[int] = set()
+    if _wants_node_ports(service):
+        port_numbers = {port.port for port in service.ports} - _written_node_ports(service).keys()
+    return Needs(families, addresses, node_ports, tuple(sorted(port_numbers)))
+
+
+def _wants_node_ports(service: DeclaredService) -> bool:
+    return service.type == "NodePort" or (service.type == "LoadBalancer" and service.node_ports)
+
+
+def _written_node_ports(service: DeclaredService) -> dict[int, int]:
+    """By port number: ports of one number and different protocols share a node port, as the API server has it."""
+    return {port.port: port.node_port for port in reversed(service.ports) if port.node_port}
 
 
 class Given(msgspec.Struct, frozen=True):
@@ -60,8 +70,13 @@ class Given(msgspec.Struct, frozen=True):
 
     def node_ports_of(self, service: DeclaredService) -> tuple[int, ...]:
         """The node ports of the finished Service in the order of its ports, 0 for none."""
+        written = _written_node_ports(service)
+        if not _wants_node_ports(service):
+            return tuple(port.node_port for port in service.ports)
         return tuple(
-            port.node_port or self.node_ports.get((service.namespace, service.name, port.port), 0)
+            port.node_port
+            or written.get(port.port)
+            or self.node_ports.get((service.namespace, service.name, port.port), 0)
             for port in service.ports
         )
 

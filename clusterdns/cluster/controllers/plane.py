@@ -8,7 +8,7 @@ Service anew; the rest stays. The result is always the same as that of starting 
 - A Namespace that objects live in but that isn't written is implied, with the one label that every Namespace has
   (kubernetes.io/metadata.name): the output of ``kubectl get svc,pods,endpointslices`` has no Namespaces.
 - The selectors for labels work on the finished objects, as the API server's do: computed slices have the labels of
-  their Service, mirrored ones those of the Endpoints.
+  their Service, mirrored ones those of the Endpoints, and both those that their controllers add.
 """
 
 from __future__ import annotations
@@ -20,7 +20,13 @@ import msgspec
 
 from clusterdns.cluster.changes import Apply, Delete
 from clusterdns.cluster.controllers.allocation import Network
-from clusterdns.cluster.controllers.endpoints import service_families, slices_from_endpoints, slices_from_pods
+from clusterdns.cluster.controllers.endpoints import (
+    computed_labels,
+    mirrored_labels,
+    service_families,
+    slices_from_endpoints,
+    slices_from_pods,
+)
 from clusterdns.cluster.controllers.given import Given, Needs, give, needs_of
 from clusterdns.cluster.controllers.matching import Matching
 from clusterdns.cluster.declared import (
@@ -230,12 +236,12 @@ class ControlPlane:
         if key in self._written_slices:
             return (), {}
         if endpoints is not None:
-            return slices_from_endpoints(endpoints), endpoints.labels
+            return slices_from_endpoints(endpoints), mirrored_labels(endpoints)
         if declared.type == "ExternalName" or not declared.selector:
             return (), {}
         pods = [self._pods[pod] for pod in self._matching.pods_of(key)]
         families = service_families(declared, self._families)
-        return slices_from_pods(declared, pods, families), declared.labels
+        return slices_from_pods(declared, pods, families), computed_labels(declared)
 
 
 class _Stale:

@@ -15,6 +15,7 @@ MAX_FILE_BYTES = 256 << 20
 """A bound against reading a disk image by mistake: some 50,000 Services with their slices as kubectl prints them."""
 
 _ENDINGS = (".yaml", ".yml", ".json")
+_GONE = (FileNotFoundError, NotADirectoryError)
 
 
 class Stamp(msgspec.Struct, frozen=True):
@@ -39,14 +40,20 @@ class Scan(msgspec.Struct):
     """What a directory holds.
 
     files: the stamps of manifest files by path. real_paths: of those that have another one. targets: the real paths of
-    those that are links. directories: all in which names or contents can change, by real path, each with the path that
-    led there; that is empty where only the target of a link is in it.
+    those that are links, and the path of a link to the directory. directories: all in which names or contents can
+    change, by real path, each with the path that led there; that is empty where only targets are of interest. faults:
+    why something couldn't be looked at, by path; what is there, or below it, is unknown.
     """
 
     files: dict[str, Stamp]
     real_paths: dict[str, str]
     targets: set[str]
     directories: dict[str, str]
+    faults: dict[str, str] = {}
+
+    def hides(self, path: str) -> bool:
+        """True if nobody knows whether the path is still there."""
+        return any(path == fault or path.startswith(os.path.join(fault, "")) for fault in self.faults)
 
 
 def is_manifest(name: str) -> bool:
@@ -59,6 +66,11 @@ def scan(directory: str) -> Scan:
     once. Raises OSError where the directory itself can't be read; what goes away meanwhile is left out.
     """
     found = Scan({}, {}, set(), {})
+    if os.path.islink(directory):
+        parent, name = os.path.split(os.path.abspath(directory))
+        parent = os.path.realpath(parent)
+        found.directories[parent] = ""
+        found.targets.add(os.path.join(parent, name))
     waiting = [directory]
     while waiting:
         path = waiting.pop()
@@ -69,9 +81,10 @@ def scan(directory: str) -> Scan:
             with os.scandir(path) as entries:
                 found.directories[real] = path
                 waiting.extend(_scan_entries(entries, "" if real == path else real, found))
-        except OSError:
+        except OSError as error:
             if path == directory:
                 raise
+            _note_fault(error, path, found)
     return found
 
 
@@ -81,18 +94,25 @@ def rescan(last: Scan, real_paths: Iterable[str], paths: Iterable[str]) -> bool:
     Returns False where only a new scan can tell: after a change of directories, of links or of what they lead to.
     """
     changed = set(paths)
+    if last.faults:
+        return False
     for real in real_paths:
         parent, name = os.path.split(real)
         directory = last.directories.get(parent)
-        if not directory or real in last.directories or real in last.targets:
+        if directory is None or real in last.directories or real in last.targets:
             return False
-        changed.add(os.path.join(directory, name))
+        if directory:
+            changed.add(os.path.join(directory, name))
+        elif os.path.islink(real):  # perhaps one of several on the way to a target
+            return False
     for path in changed:
         try:
             status = os.lstat(path)
-        except OSError:
+        except _GONE:
             last.files.pop(path, None)
             continue
+        except OSError:
+            return False
         if not stat.S_ISREG(status.st_mode):
             return False
         directory, name = os.path.split(path)
@@ -111,19 +131,33 @@ def _scan_entries(entries: Iterator[os.DirEntry[str]], real: str, found: Scan) -
             continue
         try:
             status = entry.stat()
-        except OSError:  # gone, or a link to nothing
+        except OSError as error:
+            _note_fault(error, entry.path, found)
+            if is_manifest(entry.name) and entry.is_symlink():
+                _note_target(entry.path, found)  # it may come back
             continue
         if stat.S_ISDIR(status.st_mode):
             yield entry.path
         elif stat.S_ISREG(status.st_mode) and is_manifest(entry.name):
             found.files[entry.path] = Stamp.of(status)
             if entry.is_symlink():
-                target = os.path.realpath(entry.path)
-                found.real_paths[entry.path] = target
-                found.targets.add(target)
-                found.directories.setdefault(os.path.dirname(target), "")
+                found.real_paths[entry.path] = _note_target(entry.path, found)
             elif real:
                 found.real_paths[entry.path] = os.path.join(real, entry.name)
+
+
+def _note_target(link: str, found: Scan) -> str:
+    """The real path that a link leads to; what happens there is of interest."""
+    target = os.path.realpath(link)
+    found.targets.add(target)
+    found.directories.setdefault(os.path.dirname(target), "")
+    return target
+
+
+def _note_fault(error: OSError, path: str, found: Scan) -> None:
+    """Note a fault, unless it says that the path is gone or a link to nothing."""
+    if not isinstance(error, _GONE):
+        found.faults[path] = error.strerror or str(error)
 
 
 def read_file(path: str) -> tuple[bytes, Stamp] | None:

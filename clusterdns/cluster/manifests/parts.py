@@ -211,7 +211,7 @@ class _Reader:
             try:
                 head, size = _first_document(view[start:])
             except msgspec.ValidationError as error:
-                self.faults.append((line, str(error).replace("`", "")))
+                self.faults.append((line, _reason(error)))
                 return True
             except msgspec.DecodeError as error:
                 found = _BYTE.search(str(error))
@@ -237,7 +237,7 @@ class _Reader:
             try:
                 inner = _HEAD.decode(document)
             except msgspec.ValidationError as error:
-                self.faults.append((line, str(error).replace("`", "")))
+                self.faults.append((line, _reason(error)))
             else:
                 self.read_object(document, inner.api_version, inner.kind or kind.removesuffix("List"), line)
             position = at
@@ -266,10 +266,14 @@ def _first_document(view: memoryview) -> tuple[RawHead, int]:
         raise
     except msgspec.DecodeError as error:
         found = _BYTE.search(str(error))
-        if found is None or "trailing" not in str(error):
+        if found is None or "trailing characters" not in str(error):
             raise
     size = int(found[1]) - 1  # counted from 1
     return _HEAD.decode(view[:size]), size
+
+
+def _reason(error: msgspec.ValidationError) -> str:
+    return str(error).replace("`", "").replace(" | null", "")
 
 
 def _text(value: object, key: str) -> str:

@@ -27,6 +27,8 @@ class ManifestReader:
 
     def __init__(self, directory: str, plane: ControlPlane) -> None:
         self.directory = directory
+        self.scan_faults: dict[str, str] = {}
+        """Of the last scan."""
         self.settling = Settling()
         self._plane = plane
         self._contents = Directory()
@@ -40,6 +42,7 @@ class ManifestReader:
             found = scan(self.directory)
         except OSError as error:
             raise ManifestError(error.strerror or str(error), file=self.directory) from None
+        self.scan_faults = found.faults
         changes: list[DeclaredChange] = []
         for path in sorted(found.files):
             changes.extend(self._take(path, None))
@@ -64,7 +67,8 @@ class ManifestReader:
 
     def problems(self) -> tuple[ManifestError, ...]:
         """What is wrong now."""
-        return tuple(self._contents.problems(self._plane.faults))
+        unseen = (ManifestError(reason, file=path) for path, reason in sorted(self.scan_faults.items()))
+        return (*unseen, *self._contents.problems(self._plane.faults))
 
     def ignored(self) -> dict[str, int]:
         """How many objects of other kinds there are, by kind."""

@@ -54,7 +54,7 @@ class Settling:
     def due(self, scan: Scan, hints: Iterable[Hint], now_seconds: float) -> dict[str, Stamp | None]:
         """The files to take now, sorted, with the state that each was seen in; None for one that is gone.
 
-        hints: what has happened since the last call, in order.
+        hints: what has happened since the last call, in order. A file that can't be looked at counts as unchanged.
         """
         news = {hint.path: hint for hint in hints if hint.closed or hint.moved or hint.open}
         due: dict[str, Stamp | None] = {}
@@ -66,6 +66,9 @@ class Settling:
                 due[path] = stamp
         moved = {(stamp.device, stamp.inode) for stamp in due.values() if stamp is not None}
         for path in (self._taken.keys() | self._pending.keys()) - scan.files.keys():
+            if scan.hides(path):
+                self._pending.pop(path, None)
+                continue
             known = self._taken.get(path)
             renamed = known is not None and (known.device, known.inode) in moved
             if renamed or self._is_quiet(path, None, news.get(path), now_seconds):

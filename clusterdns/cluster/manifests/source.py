@@ -81,6 +81,7 @@ class ManifestSource:
         self._ignored: dict[str, int] = {}
         self._last_scan: Scan | None = None
         self._scanned_seconds = 0.0
+        self._notifier: Inotify | None = None
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -113,6 +114,9 @@ class ManifestSource:
         self._loaded = True
         self._synced = self.kinds
         self._take_stock()
+        if self._ignored:
+            counts = ", ".join(f"{kind} ({count})" for kind, count in self._ignored.items())
+            _log.info("%s: objects of other kinds are ignored: %s", self.directory, counts)
         return events
 
     def start(self, sink: Sink) -> None:
@@ -166,13 +170,11 @@ class ManifestSource:
         loop = asyncio.get_running_loop()
         wake = asyncio.Event()
         self._last_scan = None
-        notifier = self._open_notifier()
-        if notifier is not None:
-            loop.add_reader(notifier.descriptor, wake.set)
+        self._open_notifier(wake)
         try:
             while True:
                 wake.clear()
-                wait_seconds = await self._step(sink, notifier)
+                wait_seconds = await self._step(sink)
                 timer = loop.call_later(wait_seconds, wake.set)
                 try:
                     await wake.wait()
@@ -180,58 +182,79 @@ class ManifestSource:
                     timer.cancel()
                 await asyncio.sleep(_GATHER_SECONDS)
         finally:
-            if notifier is not None:
-                loop.remove_reader(notifier.descriptor)
-                notifier.close()
+            self._close_notifier()
 
-    def _open_notifier(self) -> Inotify | None:
+    def _open_notifier(self, wake: asyncio.Event) -> None:
         try:
-            return Inotify()
+            self._notifier = Inotify()
         except OSError as error:
             _log.info("%s is watched by scanning it: %s", self.directory, error)
-            return None
+        else:
+            asyncio.get_running_loop().add_reader(self._notifier.descriptor, wake.set)
 
-    async def _step(self, sink: Sink, notifier: Inotify | None) -> float:
+    def _close_notifier(self) -> None:
+        if self._notifier is not None:
+            asyncio.get_running_loop().remove_reader(self._notifier.descriptor)
+            self._notifier.close()
+            self._notifier = None
+
+    async def _step(self, sink: Sink) -> float:
         """Take what is due. Returns the seconds until the next step, if nothing happens before."""
         now_seconds = time.monotonic()
         settling = self._reader.settling
-        hints = notifier.read() if notifier is not None else []
+        hints = self._hints()
         try:
-            found = await self._look(notifier, hints, now_seconds)
+            found = await self._look(hints, now_seconds)
         except OSError as error:
             self._last_scan = None
             self._take_stock(ManifestError(error.strerror or str(error), file=self.directory))
             return _MISSING_SECONDS
-        if notifier is not None:
-            hints += notifier.read()  # of writers that came meanwhile
+        hints += self._hints()  # of writers that came meanwhile
+        self._reader.scan_faults = found.faults
         due = settling.due(found, hints, now_seconds)
         if due:
             events = await self._refresh(due)
             if events:
                 sink(events, now_seconds)
             self._take_stock()
-        elif self._problems:
+        elif found.faults or self._problems:
             self._take_stock()  # the directory may be back
         ended_seconds = time.monotonic()
         step_seconds = ended_seconds - now_seconds
-        longest_seconds = _RESCAN_SECONDS if notifier is not None else max(_POLL_SECONDS, _POLL_SHARE * step_seconds)
+        longest_seconds = _RESCAN_SECONDS if self._notifier else max(_POLL_SECONDS, _POLL_SHARE * step_seconds)
         quiet_seconds = settling.wait_seconds(ended_seconds)
         return longest_seconds if quiet_seconds is None else min(longest_seconds, quiet_seconds)
 
-    async def _look(self, notifier: Inotify | None, hints: list[Hint], now_seconds: float) -> Scan:
+    def _hints(self) -> list[Hint]:
+        return self._notifier.read() if self._notifier is not None else []
+
+    async def _look(self, hints: list[Hint], now_seconds: float) -> Scan:
         """The state of the files. Between full scans, which come every two seconds, only what the hints are about, and
         what waits, is looked at. Raises OSError where the directory is gone.
         """
         last = self._last_scan
-        recent = notifier is not None and now_seconds - self._scanned_seconds < _RESCAN_SECONDS
+        recent = self._notifier is not None and now_seconds - self._scanned_seconds < _RESCAN_SECONDS
         if recent and last is not None and rescan(last, (hint.path for hint in hints), self._reader.settling.waiting):
             return last
         found = await self._scan()
-        while notifier is not None and notifier.watch(found.directories):
+        while self._watch_directories(found):
             found = await self._scan()  # for what happened in new directories before they were watched
         self._last_scan = found
         self._scanned_seconds = now_seconds
         return found
+
+    def _watch_directories(self, found: Scan) -> bool:
+        """Watch the directories of a scan. Returns whether some of them weren't watched before. Where the system has no
+        more watches to give, the directory is scanned from now on.
+        """
+        if self._notifier is None:
+            return False
+        try:
+            return self._notifier.watch(found.directories)
+        except OSError as error:
+            _log.warning("%s is watched by scanning it from now on: %s", self.directory, error)
+            self._close_notifier()
+            return False
 
     async def _scan(self) -> Scan:
         if self._last_scan is not None and len(self._last_scan.files) <= _INLINE_FILES:

@@ -92,9 +92,11 @@ def _events(data: bytes) -> Iterator[_Events]:
         yield _Events(parser, yaml)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        reason = ", ".join(filter(None, (error.context, error.problem))) or "not YAML"
         last_line = max(data.count(b"\n") + (not data.endswith(b"\n")), 1)  # the mark can be after the end
-        raise ManifestError(reason, file="", line=min(mark.line + 1, last_line) if mark else 1) from None
+        raise ManifestError(_reason(error, data), file="", line=min(mark.line + 1, last_line) if mark else 1) from None
+    except yaml.reader.ReaderError as error:
+        line = data.count(b"\n", 0, error.position) + 1
+        raise ManifestError(f"character #x{error.character:02x}: {error.reason}", file="", line=line) from None
     except yaml.YAMLError as error:
         raise ManifestError(" ".join(str(error).split()), file="", line=1) from None
     except RecursionError:
@@ -102,6 +104,16 @@ def _events(data: bytes) -> Iterator[_Events]:
     finally:
         if parser is not None:
             parser.dispose()
+
+
+def _reason(error: Any, data: bytes) -> str:
+    if error.problem == "found character that cannot start any token":
+        line = data.split(b"\n", error.problem_mark.line + 1)[error.problem_mark.line].decode()
+        character = line[error.problem_mark.column : error.problem_mark.column + 1]
+        if character == "\t":
+            return "found a tab: YAML is indented with spaces only"
+        return f"found {character!r}, which can't begin a value without quotes"
+    return ", ".join(filter(None, (error.context, error.problem))) or "not YAML"
 
 
 class _Events:

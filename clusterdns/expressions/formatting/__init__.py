@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from clusterdns.errors import ExpressionError
 from clusterdns.expressions.formatting.verbs import Flags, format_scalar
-from clusterdns.expressions.values import Struct, type_name
+from clusterdns.expressions.values import Function, Struct, type_name
 
 _MAX_STAR = 1_000_000  # Go's bound for a width from an argument
 _MAX_DEPTH = 64
@@ -101,8 +101,8 @@ class _Printer:
         if value.text is not None and verb in "vsxXq":
             self.print(value.text(), verb, flags)
             return
-        names = iter(value.fields) if flags.named else None
-        self._print_items(names, list(value.fields.values()), verb, flags, "{}")
+        fields = {name: field for name, field in value.fields.items() if not isinstance(field, Function)}
+        self._print_items(iter(fields) if flags.named else None, list(fields.values()), verb, flags, "{}")
 
     def _text_of(self, value: object, verb: str, flags: Flags) -> str:
         printer = _Printer(self._limit)

@@ -235,7 +235,7 @@ class Kubernetes(Plugin):
             return self._chained(chain, Sections(), reusable=synced)
         name = alias.target
         seen = {query.key}
-        while len(chain) < MAX_ALIASES and name.lower() not in seen:
+        while len(chain) <= MAX_ALIASES and name.lower() not in seen:
             key = name.lower()
             seen.add(key)
             found = self.snapshot.find(name, key, query.qtype)

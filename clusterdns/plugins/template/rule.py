@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import enum
+from typing import Final
 
 import msgspec
 
@@ -11,8 +12,13 @@ from clusterdns.dns import names
 from clusterdns.dns.types import (
     ANY,
     CLASS_ANY,
+    FLAG_AA,
+    FLAG_AD,
     FLAG_CD,
+    FLAG_RA,
     FLAG_RD,
+    FLAG_TC,
+    FLAG_Z,
     class_text,
     type_text,
 )
@@ -21,6 +27,18 @@ from clusterdns.expressions.values import Function, StringMap, Struct
 from clusterdns.plugins.template.options import Rule
 from clusterdns.serving.query import Query
 from clusterdns.serving.query_functions import query_functions
+
+# In the order of the fields of Go's dns.MsgHdr.
+_FLAGS: Final = {
+    "Authoritative": FLAG_AA,
+    "Truncated": FLAG_TC,
+    "RecursionDesired": FLAG_RD,
+    "RecursionAvailable": FLAG_RA,
+    "Zero": FLAG_Z,
+    "AuthenticatedData": FLAG_AD,
+    "CheckingDisabled": FLAG_CD,
+}
+_RCODE_BITS: Final = 0x000F
 
 
 class RuleError(ClusterDNSError):
@@ -143,8 +161,8 @@ def _message(query: Query) -> Struct:
         "Id": query.id,
         "Response": False,
         "Opcode": query.opcode,
-        "RecursionDesired": bool(query.flags & FLAG_RD),
-        "CheckingDisabled": bool(query.flags & FLAG_CD),
+        **{name: bool(query.flags & flag) for name, flag in _FLAGS.items()},
+        "Rcode": query.flags & _RCODE_BITS,
         "Question": [_question(query)],
     }
     return Struct("*dns.Msg", fields)

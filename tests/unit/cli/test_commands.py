@@ -61,7 +61,9 @@ def test_check_as_json(corefile, capsys):
 
 def test_check_of_a_file_that_is_not_there(tmp_path, capsys):
     assert main.main(["check", str(tmp_path / "no")]) == 1
-    assert "no such file or directory" in capsys.readouterr().out
+    says, hint = capsys.readouterr().out.splitlines()
+    assert says == f"open {tmp_path}/no: no such file or directory"
+    assert "clusterdns check FILE" in hint
 
 
 def test_fmt_prints_or_writes_or_checks(corefile, capsys, tmp_path):
@@ -121,6 +123,21 @@ def test_serve_refuses_contradictions(words):
     with pytest.raises(SystemExit) as ended:
         main.main(["serve", *words])
     assert ended.value.code == 2
+
+
+@pytest.mark.parametrize("port", ["70000", "-1", "x", "٣"])
+def test_serve_says_what_a_port_is(port, capsys):
+    with pytest.raises(SystemExit):
+        main.main(["serve", f"--port={port}"])
+    assert f"{port!r} is not a port: give a number from 0 to 65535" in capsys.readouterr().err
+
+
+def test_serve_without_a_corefile_names_both_ways(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main.main(["serve"]) == 1
+    says, hint = capsys.readouterr().err.splitlines()
+    assert says == "loading Caddyfile via flag: open Corefile: no such file or directory"
+    assert "--manifests" in hint
 
 
 def test_serve_refuses_a_directory_that_is_not_there(capsys):

@@ -39,6 +39,8 @@ def test_flags_follow_gos_rules(words, field, value):
     [
         (["-nope"], "flag provided but not defined: -nope"),
         (["-conf"], "flag needs an argument: -conf"),
+        (["---conf", "F"], "bad flag syntax: ---conf"),
+        (["-=F"], "bad flag syntax: -=F"),
         (["-quiet=maybe"], 'invalid boolean value "maybe" for -quiet'),
     ],
 )
@@ -51,7 +53,9 @@ def test_bad_flags_print_usage_and_exit_with_2(words, message, capsys):
 
 def test_words_that_are_no_flags_exit_with_1(capsys):
     assert main.main(["x"]) == 1
-    assert capsys.readouterr().err == "extra command line arguments: [x]\n"
+    says, hint = capsys.readouterr().err.splitlines()
+    assert says == "extra command line arguments: [x]"
+    assert "serve, check, fmt" in hint
 
 
 def test_version_has_two_lines(capsys):
@@ -78,4 +82,6 @@ def test_bad_port(port, capsys):
 def test_unreadable_corefile(tmp_path, capsys):
     path = tmp_path / "nope"
     assert main.main(["-conf", str(path)]) == 1
-    assert f"open {path}: no such file or directory" in capsys.readouterr().err
+    says, hint = capsys.readouterr().err.splitlines()
+    assert says == f"loading Caddyfile via flag: open {path}: no such file or directory"
+    assert "with -conf" in hint

@@ -163,6 +163,13 @@ def test_kinds_without_a_slim_object_and_other_api_groups_give_none():
         (SERVICE, "spec.ports.0.port", None, "spec.ports[0].port: is missing"),
         (SERVICE, "spec.ports.1.port", 65536, "spec.ports[1].port: 65536 must be 1–65535"),
         (SERVICE, "spec.ports.1.targetPort", -1, "spec.ports[1].targetPort: -1 must be 1–65535"),
+        (
+            SERVICE,
+            "spec.ports.1.targetPort",
+            "80",
+            "spec.ports[1].targetPort: '80' is not the name of a port, and a num",
+        ),
+        (SERVICE, "spec.ports.1.targetPort", "web_1", "spec.ports[1].targetPort: 'web_1' is not the name of a port"),
         (SERVICE, "spec.ports.0.nodePort", 70000, "spec.ports[0].nodePort: 70000 must be 1–65535"),
         (SERVICE, "spec.ports.0.name", "HTTP", "spec.ports[0].name: 'HTTP' must be"),
         (SERVICE, "spec.ports.0.protocol", "tcp", "spec.ports[0].protocol: 'tcp' must be one of TCP, UDP, SCTP"),

@@ -79,6 +79,12 @@ def test_question_that_cannot_be_read(question):
     assert (error.rcode, error.question_end) == (FORMERR, 12)
 
 
+@pytest.mark.parametrize("options", [b"\x00", b"\x00\x0a\x00\x05abcd", b"\x00\x0a\x00\x00\x00"])
+def test_options_that_are_not_whole_are_refused(options):
+    opt = b"\x00\x00\x29\x04\xd0\x00\x00\x00\x00" + len(options).to_bytes(2, "big") + options
+    assert refusal(with_counts(1, 0, 0, 1) + opt).rcode == FORMERR
+
+
 def test_two_opts_are_refused():
     opt = b"\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x00"
     assert Peek(with_counts(1, 0, 0, 1) + opt).edns is not None

@@ -12,7 +12,7 @@ import pytest
 from clusterdns.errors import ExpressionError
 from clusterdns.expressions.formatting import sprint, sprintf, sprintln
 from clusterdns.expressions.formatting.verbs import format_float
-from clusterdns.expressions.values import StringMap, Struct
+from clusterdns.expressions.values import Function, StringMap, Struct
 
 DATA = Path(__file__).parents[2] / "data" / "expressions"
 CASES: list[dict[str, Any]] = json.loads((DATA / "go_fmt.json").read_text())
@@ -52,6 +52,7 @@ def test_sprintln_puts_blanks_everywhere() -> None:
 def test_structs_print_their_way() -> None:
     assert sprintf("%+v", [Struct("T", {"A": 1, "B": Struct("U", {"C": "x"})})], LIMIT) == "{A:1 B:{C:x}}"
     assert sprintf("%v|%s|%d", [Struct("T", {"A": 1}, lambda: "shown")] * 3, LIMIT) == "shown|shown|{1}"
+    assert sprintf("%+v", [Struct("T", {"A": 1, "M": Function(str)})], LIMIT) == "{A:1}"
     assert sprintf("%T", [Struct("dns.Question", {})], LIMIT) == "dns.Question"
 
 

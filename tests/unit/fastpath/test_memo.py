@@ -68,6 +68,17 @@ def test_a_full_memo_starts_anew_without_losing_counts(monkeypatch):
     assert told == {"s": 1}
 
 
+def test_what_is_remembered_anew_is_reported_and_counted_once():
+    told = []
+    memo = Memo(lambda subject, hits: told.append((subject, hits)))
+    memo.remember(QUERY, (b"..xxxx",), "a")
+    use(memo, 3)
+    memo.remember(QUERY, (b"..xxxx",), "b")
+    memo.flush()
+    assert told == [("a", 3)]
+    assert memo._bytes == 6
+
+
 def test_bytes_are_bounded(monkeypatch):
     monkeypatch.setattr(memo_module, "MAX_BYTES", 100)
     memo = Memo(lambda subject, hits: None)

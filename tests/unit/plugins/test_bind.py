@@ -33,7 +33,7 @@ def test_addresses(text, addresses):
         ("bind lo {\nexcept\n}", "at least one address or interface must be given to except subdirective"),
         ("bind lo {\nexcept nosuchif0\n}", 'not a valid IP address or interface name: "nosuchif0"'),
         ("bind lo {\nexcept lo\n}", "no address is left to listen on"),
-        ("bind lo {\nnope\n}", "Corefile:3 - Error during parsing: unknown property 'nope'"),
+        ("bind lo {\nnope\n}", 'Corefile:3 - Error during parsing: invalid option "nope"'),
     ],
 )
 def test_faults(text, says):

@@ -47,7 +47,14 @@ def test_the_reply_is_bounded_and_says_so():
 
 
 def test_options():
-    assert [parse(text).size for text in ("bufsize", "bufsize 512", "bufsize 4096")] == [1232, 512, 4096]
+    assert [parse(text).size for text in ("bufsize", "bufsize 512", "bufsize +4096")] == [1232, 512, 4096]
+
+
+def test_of_several_lines_the_first_counts():
+    text = "bufsize 512\nbufsize x"
+    assert parse(text).size == 512
+    (warning,) = check(text).warnings
+    assert (warning.line, warning.message) == (3, "this bufsize has no effect: the one of line 2 counts")
 
 
 @pytest.mark.parametrize("size", ["511", "4097", "100", "x", "-1", "1e3", "²"])

@@ -143,7 +143,11 @@ def test_stacktrace_is_an_option():
         ),
         (
             'errors {\n consolidate 5m "a" loud\n}',
-            "plugin/errors: Corefile:3 - Error during parsing: unknown log level argument in consolidate: loud",
+            "plugin/errors: Corefile:3 - Error during parsing: unknown option in consolidate: loud",
+        ),
+        (
+            'errors {\n consolidate 5m "a" show_first info\n}',
+            "plugin/errors: Corefile:3 - Error during parsing: log level must come before show_first in consolidate",
         ),
         (
             'errors {\n consolidate -5m "a"\n}',

@@ -47,6 +47,13 @@ def test_edns_and_flags_show(lines):
     ]
 
 
+def test_a_notify_is_answered_without_the_flags_of_a_query(lines):
+    packet = bytearray(ask().packet)
+    packet[2] = 4 << 3 | 1
+    observe('log . "{>opcode} {>rflags}"', Query(bytes(packet), client()))
+    assert lines() == ["4 qr"]
+
+
 def test_tcp_over_ipv6_shows(lines):
     observe("log", ask(who=client("tcp", "2001:db8::1")))
     assert lines() == ['[2001:db8::1]:4242 - 45577 "A IN nope.test. tcp 27 false 65535" SERVFAIL qr,rd 27 0.00007241s']

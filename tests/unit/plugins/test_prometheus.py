@@ -159,6 +159,17 @@ def test_options():
     assert str(parse("prometheus :9253").address) == ":9253"
 
 
+@pytest.mark.parametrize(("text", "generations"), [("prometheus {\nruntime_metrics\n}", 3), ("prometheus", 0)])
+def test_metrics_of_the_runtime_are_there_where_asked_for(text, generations):
+    plugin = make(text)
+    finished(plugin.start())
+    families = {family.name: family for family in plugin.services.metrics.collect()}
+    collections = families.get("python_gc_collections_total")
+    assert (len(collections.children) if collections else 0) == generations
+    finished(plugin.stop(True))
+    assert not (collections and collections.children)
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -169,11 +180,11 @@ def test_options():
         ("prometheus nonsense", "address nonsense: missing port in address"),
         ("prometheus\nprometheus", "this plugin can only be used once per Server Block"),
         (
-            "prometheus {\nruntime_metrics\n}",
-            "Corefile:3 - Error during parsing: option 'runtime_metrics' isn't implemented yet",
+            "prometheus {\nruntime_metrics x\n}",
+            "Corefile:3 - Error during parsing: Wrong argument count or unexpected line ending after 'x'",
         ),
         ("prometheus {\ntls web.yml\n}", "Corefile:3 - Error during parsing: option 'tls' isn't implemented yet"),
-        ("prometheus {\nnope\n}", "Corefile:3 - Error during parsing: unknown property 'nope'"),
+        ("prometheus {\nnope\n}", "Corefile:3 - Error during parsing: unknown option: nope"),
     ],
 )
 def test_faults(text, says):

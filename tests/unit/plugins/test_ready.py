@@ -112,7 +112,7 @@ def test_options():
     [
         ("ready a b", "Corefile:2 - Error during parsing: Wrong argument count or unexpected line ending after 'b'"),
         ("ready nonsense", "address nonsense: missing port in address"),
-        ("ready {\nmonitor x\n}", "monitor type 'x' not supported"),
+        ("ready {\nmonitor x\n}", "Corefile:3 - Error during parsing: monitor type 'x' not supported"),
         (
             "ready {\nmonitor\n}",
             "Corefile:3 - Error during parsing: Wrong argument count or unexpected line ending after 'monitor'",

@@ -137,6 +137,7 @@ def test_a_file_that_cannot_be_understood_is_told_each_time_and_counted_once(lin
         ("reload 1m 20s", 60, 20),
         ("reload 2s 0s", 2, 0),
         ("reload 4s 1h", 4, 2),
+        ("reload 6s 2s\nreload x", 6, 2),
     ],
 )
 def test_options(text, interval_seconds, jitter_seconds):

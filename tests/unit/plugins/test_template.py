@@ -192,6 +192,7 @@ def test_replies_are_made_anew_for_each_query() -> None:
         ("{{ .Question.Qtype }}", "16"),
         ("{{ .Question }}", ";A-b.example.\\009IN\\009 TXT"),
         ("{{ .Message.RecursionDesired }}", "true"),
+        ("{{ .Message.Truncated }}{{ .Message.AuthenticatedData }}{{ .Message.Rcode }}", "falsefalse0"),
         ("{{ (index .Message.Question 0).Name }}", "A-b.example."),
         ("{{ len .Var }}", "0"),
         ("{{ .Meta `a/b` }}-", "-"),

@@ -75,8 +75,31 @@ def test_block_without_plugins_refuses(make_engine):
     assert ask(make_engine({".": []}), wire()).rcode() == dns.rcode.REFUSED
 
 
-def test_unknown_edns_version_gets_badvers(make_engine):
-    reply = ask(make_engine({".": [Answering(compiled)]}), wire(use_edns=1))
+def test_block_with_observers_alone_comes_to_the_end_of_the_chain(make_engine):
+    watching = Counting()
+    errors = []
+    watching.observe = lambda query, reply, size, duration: errors.append(reply.error)
+    assert ask(make_engine({".": [watching]}), wire()).rcode() == dns.rcode.SERVFAIL
+    assert errors == ["plugin/counting: no next plugin found"]
+
+
+def test_truncation_shows_in_the_flags_that_observers_see(make_engine):
+    watching = Counting()
+    flags = []
+    watching.observe = lambda query, reply, size, duration: flags.append(dns.flags.to_text(reply.flags))
+
+    def large(query):
+        return Reply.authoritative(
+            "x", 0, tuple(Record(query.name, types.A, 5, bytes([10, 0, 0, i])) for i in range(99))
+        )
+
+    ask(make_engine({".": [watching, Answering(large)]}), wire())
+    assert flags == ["AA TC"]
+
+
+@pytest.mark.parametrize("zones", [{".": [Answering(compiled)]}, {}], ids=["served", "unserved"])
+def test_unknown_edns_version_gets_badvers(make_engine, zones):
+    reply = ask(make_engine(zones), wire(use_edns=1))
     assert (reply.rcode(), reply.edns, reply.payload) == (dns.rcode.BADVERS, 0, 0)
 
 
@@ -227,6 +250,32 @@ def test_blocks_share_the_durations_of_a_listener(make_engine):
     engine.count_batch(10, 0.0001)
     engine.flush()
     assert [sum(count for _, count in block.durations) for block in (first, second)] == [1, 9]
+
+
+def test_a_reply_made_before_something_was_published_is_not_remembered_after_it(make_engine):
+    async def scenario():
+        gate = asyncio.Event()
+
+        async def late(query):
+            await gate.wait()
+            return compiled(query)
+
+        engine = make_engine({".": [Answering(late)]})
+        packet = wire()
+        for _ in range(2):  # what comes once is not remembered anyway
+            pending = asyncio.ensure_future(engine.handle(packet, client()))
+            await asyncio.sleep(0)
+            engine.published()
+            gate.set()
+            await pending
+            gate.clear()
+        assert not engine.memo("udp", 1).entries
+        gate.set()
+        for _ in range(2):
+            await engine.handle(packet, client())
+        assert engine.memo("udp", 1).entries
+
+    asyncio.run(scenario())
 
 
 def test_internal_look_ups_that_lead_to_one_another_end(make_engine):

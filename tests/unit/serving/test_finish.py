@@ -112,6 +112,32 @@ def test_compiled_answer_that_does_not_fit_is_cut_in_each_of_its_orders():
     assert next(iter(second.answer[0])).address == "10.0.0.1"
 
 
+@pytest.mark.parametrize("room", range(480, 560, 7))
+def test_cut_bytes_equal_cut_records(room):
+    asked = query(use_edns=0, payload=max(512, room))
+    compiled = CompiledAnswer(0, counts(40), body(40), rotating=40, record_bytes=16)
+    expected = finish(asked, Reply.authoritative("x", 0, addresses(asked.name, 40)))
+    assert finish(asked, Reply.of_compiled("x", compiled)) == expected
+    plain = CompiledAnswer(0, counts(40), body(40))
+    assert finish(asked, Reply.of_compiled("x", plain)) == expected
+
+
+def test_cut_keeps_whole_sections_in_their_order():
+    asked = query()
+    compiled = CompiledAnswer(0, counts(2, 1, 50), body(53))
+    message = parse(finish(asked, Reply.of_compiled("x", compiled))[0])
+    kept = [sum(len(rrset) for rrset in section) for section in (message.answer, message.authority, message.additional)]
+    assert kept[:2] == [2, 1]
+    assert 20 < kept[2] < 50
+    assert message.flags & dns.flags.TC
+
+
+def test_udp_reply_fits_a_datagram():
+    asked = query(use_edns=0, payload=65535)
+    (message,) = finish(asked, Reply.authoritative("x", 0, addresses(asked.name, 4095)))
+    assert len(message) <= 65507
+
+
 def test_notify_reply_has_no_rd():
     packet = wire()
     asked = Query(packet[:2] + b"\x21\x00" + packet[4:], client())

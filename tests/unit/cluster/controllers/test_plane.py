@@ -370,6 +370,16 @@ def test_node_ports_are_given_where_the_type_wants_them():
     assert cluster.service("without").ports[0].node_port == 0
 
 
+def test_a_port_shares_the_written_node_port_of_another_with_its_number():
+    dns = "kind: Service\nmetadata: {name: dns}\nspec: {type: NodePort, ports: [{name: u, port: 53, protocol: UDP}, "
+    dns += "{name: t, port: 53, nodePort: 30053}, {name: m, port: 9153}]}\n"
+    udp, tcp, metrics = [port.node_port for port in Cluster().apply(dns).service("dns").ports]
+    assert (udp, tcp) == (30053, 30053)
+    assert metrics not in (0, 30053)
+    balanced = dns.replace("NodePort,", "LoadBalancer, allocateLoadBalancerNodePorts: false,")
+    assert [port.node_port for port in Cluster().apply(balanced).service("dns").ports] == [0, 30053, 0]
+
+
 def test_namespaces_that_objects_live_in_are_implied():
     cluster = Cluster().apply(bare("web"))
     assert [one.name for one in cluster.store.objects("Namespace")] == ["dev"]
@@ -390,6 +400,21 @@ def test_labels_select_services_slices_and_pods_after_the_work_is_done():
     cluster.delete(SLICE).apply(WEB.replace("team: a", "team: b"))
     assert cluster.store.objects("Service") == ()
     assert cluster.store.objects("EndpointSlice") == ()
+
+
+def test_computed_slices_have_the_labels_that_controllers_give_them():
+    cluster = Cluster(labels="!service.kubernetes.io/headless")
+    headless = WEB.replace("name: web,", "name: pods,").replace("10.96.9.9", "None")
+    cluster.apply(manifests(WEB, headless, pod("x", "10.0.0.1")))
+    assert cluster.addresses("web") == ["10.0.0.1"]
+    assert cluster.service("pods").headless
+    assert cluster.slices("pods") == ()
+    for owner, others in (("service", "web"), ("endpoints", "written")):
+        controller = {"service": "endpointslice-controller", "endpoints": "endpointslicemirroring-controller"}[owner]
+        cluster = Cluster(labels=f"endpointslice.kubernetes.io/managed-by={controller}.k8s.io")
+        written = "kind: Endpoints\nmetadata: {name: written}\nsubsets: [{addresses: [{ip: 10.0.0.9}]}]\n"
+        cluster.apply(manifests(WEB, pod("x", "10.0.0.1"), bare("written"), written))
+        assert {one.service for one in cluster.store.objects("EndpointSlice")} == {others}
 
 
 def test_namespace_labels_select_namespaces_by_the_label_that_all_have_too():

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import errno
 import os
 
 import pytest
@@ -83,7 +84,8 @@ def test_directories_and_links_need_a_whole_scan(tmp_path):
     (tmp_path / "link.yaml").symlink_to(".data/a.yaml")
     last = scan(str(tmp_path))
     (tmp_path / "new").mkdir()
-    for name in ("new", "below", "link.yaml", ".data/a.yaml", ".data/b", "elsewhere/x.yaml"):
+    (tmp_path / ".data" / "another").symlink_to("a.yaml")
+    for name in ("new", "below", "link.yaml", ".data/a.yaml", ".data/another", "elsewhere/x.yaml"):
         assert not rescan(last, [f"{real}/{name}"], []), name
 
 
@@ -111,3 +113,62 @@ def test_what_cannot_be_read_is_refused_with_its_name(tmp_path):
     with pytest.raises(ManifestError, match="Is a directory") as caught:
         read_file(str(tmp_path))
     assert caught.value.file == str(tmp_path)
+
+
+def test_what_cannot_be_looked_at_is_a_fault_and_hides_what_is_below(tmp_path, monkeypatch):
+    (tmp_path / "a.yaml").write_text("x")
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "b.yaml").write_text("x")
+    (tmp_path / "loop.yaml").symlink_to("loop.yaml")
+    (tmp_path / "nowhere.yaml").symlink_to("nowhere")
+    listed = os.scandir
+
+    def scandir(path):
+        if os.path.basename(path) == "below":
+            raise OSError(errno.EMFILE, "Too many open files")
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    found = scan(str(tmp_path))
+    assert found.files.keys() == {str(tmp_path / "a.yaml")}
+    assert found.faults == {
+        str(tmp_path / "below"): "Too many open files",
+        str(tmp_path / "loop.yaml"): os.strerror(errno.ELOOP),
+    }
+    assert found.hides(str(tmp_path / "below" / "b.yaml"))
+    assert found.hides(str(tmp_path / "loop.yaml"))
+    assert not found.hides(str(tmp_path / "below.yaml"))
+    assert not found.hides(str(tmp_path / "nowhere.yaml"))
+    assert not rescan(found, [], [])
+
+
+def test_a_file_that_cannot_be_looked_at_is_not_gone(tmp_path, monkeypatch):
+    (tmp_path / "a.yaml").write_text("x")
+    last = scan(str(tmp_path))
+
+    def lstat(path):
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    monkeypatch.setattr(os, "lstat", lstat)
+    assert not rescan(last, [], [str(tmp_path / "a.yaml")])
+    assert last.files.keys() == {str(tmp_path / "a.yaml")}
+
+
+def test_a_link_to_the_directory_is_of_interest_and_what_stands_beside_it_is_not(tmp_path):
+    (tmp_path / "first").mkdir()
+    (tmp_path / "current").symlink_to("first")
+    last = scan(str(tmp_path / "current"))
+    real = os.path.realpath(tmp_path)
+    assert real in last.directories
+    assert not rescan(last, [f"{real}/current"], [])
+    assert rescan(last, [f"{real}/other.yaml"], [])
+    assert last.files == {}
+
+
+def test_the_place_that_a_link_to_nothing_leads_to_is_of_interest(tmp_path):
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "a.yaml").symlink_to("../elsewhere.yaml")
+    last = scan(str(tmp_path / "m"))
+    real = os.path.realpath(tmp_path)
+    assert last.directories[real] == ""
+    assert not rescan(last, [f"{real}/elsewhere.yaml"], [])

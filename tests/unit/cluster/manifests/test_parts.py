@@ -122,7 +122,12 @@ def test_json_in_a_yaml_file_and_flow_yaml_that_looks_like_it():
         ("kind: Pod\nmetadata: &m {labels: *m}\n", "x.yaml:2: undefined alias 'm'"),
         ("[" * 5000, "x.yaml:1: nested too deeply"),
         (b"a: 1\nb: \xff\n", "x.yaml:2: not UTF-8"),
-        ("kind: Pod\n\x01", "x.yaml:1: unacceptable character #x0001"),
+        ("kind: Pod # ä\n\x01", "x.yaml:2: character #x01: control characters are not allowed"),
+        (
+            f"{SERVICE}---\nkind: Pod\nmetadata:\n\tname: p\n",
+            "x.yaml:7: found a tab: YAML is indented with spaces only",
+        ),
+        ("kind: Pod\nmetadata: {name: @p}\n", "x.yaml:2: found '@', which can't begin a value without quotes"),
     ],
 )
 def test_faults_have_a_line(text, fault):
@@ -138,7 +143,9 @@ def test_faults_have_a_line(text, fault):
         ('{"kind": "Pod",\n "metadata": {"name": "p"}', "x.json:2: Input data was truncated"),
         ('{"kind": "Pod",\n "metadata": tru}', "x.json:2: JSON is malformed: invalid character"),
         ('[{"kind": "Pod"}]', "x.json:1: Expected object, got array"),
-        ('\n{"kind": 5}', "x.json:2: Expected str | null, got int - at $.kind"),
+        ('\n{"kind": 5}', "x.json:2: Expected str, got int - at $.kind"),
+        ('{"kind": "Pod",\n"spec": {},\n}', "x.json:2: JSON is malformed: trailing comma in object"),
+        ('{"kind": "List", "items": [\n{"kind": "Pod"},\n]}', "x.json:2: JSON is malformed: trailing comma in array"),
         ('{"kind": "Pod", "metadata":\n {"name":\n "P"}}', "x.json:2: metadata.name: 'P' must be"),
         (
             '{"kind": "List", "items": [\n{"kind": "Pod",\n"metadata": {"name": 7}}]}',

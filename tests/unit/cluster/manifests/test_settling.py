@@ -146,3 +146,13 @@ def test_hints_have_real_paths():
     settling.taken("link", stamp(100))
     found = Scan({"link": stamp(100)}, {"link": "f"}, {"f"}, {})
     assert settling.due(found, [CLOSED], 0) == {"link": stamp(100)}
+
+
+def test_a_file_that_cannot_be_looked_at_is_not_gone_and_nothing_waits_for_it():
+    file = File()
+    assert not file.at(0, None)
+    unknown = scan()
+    unknown.faults["f"] = "Permission denied"
+    assert file.settling.due(unknown, [], 1.0) == {}
+    assert file.settling.wait_seconds(1.0) is None
+    assert not file.at(2000, stamp(100))
