@@ -45,8 +45,8 @@ A CNAME record in the answer to a query for addresses is followed: what this ser
 and its groups: `index .Match 1`), `.Group` (the groups by number or name: `.Group.a`), `.Question` (`.Name` as sent,
 `.Qtype`, `.Qclass`), `.Message` (`.Id`, `.Response`, `.Opcode`, `.Authoritative`, `.Truncated`, `.RecursionDesired`,
 `.RecursionAvailable`, `.Zero`, `.AuthenticatedData`, `.CheckingDisabled` and `.Rcode`, the header of the query, and
-`.Question`, a list of one), `.Remote` (the client's address), `.Var` and `.Meta "LABEL"` (empty without `metadata`). Functions are those of Go's
-text/template and `parseInt TEXT BASE BITS`. Write `{{ $x }}` with blanks: `{$` starts an environment variable.
+`.Question`, a list of one), `.Remote` (the client's address), `.Var` and `.Meta "LABEL"` (empty without *metadata*).
+Functions are those of Go's text/template and `parseInt TEXT BASE BITS`. Write `{{ $x }}` with blanks: `{$` starts an environment variable.
 
 ### Expressions
 

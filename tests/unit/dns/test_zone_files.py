@@ -102,7 +102,7 @@ def test_quotes_keep_what_is_special():
 
 def test_escapes_keep_blanks_and_dots_in_names():
     assert lines("a\\.b\\ c 5 A 1.1.1.1\n\\@ 5 A 1.1.1.2\n") == [
-        "a\\.b\\032c.example.org. 5 IN A 1.1.1.1",
+        "a\\.b\\ c.example.org. 5 IN A 1.1.1.1",
         "\\@.example.org. 5 IN A 1.1.1.2",
     ]
 
