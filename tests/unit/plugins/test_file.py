@@ -222,7 +222,11 @@ def test_fallthrough(path, option, name, rcode, by):
 
 
 def test_no_data_never_falls_through(path):
-    assert started(f"file {path} {{\nfallthrough\n}}").handle(query(rtype="TXT")).plugin == "file"
+    plugin = started(f"file {path} {{\nfallthrough\n}}")
+    assert plugin.handle(query(rtype="TXT")).plugin == "file"
+    write(path, 2, "a.ent A 192.0.2.1\n")
+    looked_again(plugin)
+    assert plugin.handle(query("ent.example.org.")).plugin == "file"
 
 
 @pytest.mark.parametrize("rtype", ["AXFR", "IXFR"])
