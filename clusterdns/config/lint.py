@@ -15,7 +15,7 @@ from clusterdns.config.plan import BlockPlan, DirectivePlan
 from clusterdns.errors import ConfigError
 
 # Directives whose arguments name zones that they answer, and the number of arguments before the zones.
-_ZONE_ARGUMENTS = {"kubernetes": 0, "template": 2}
+_ZONE_ARGUMENTS = {"file": 1, "kubernetes": 0, "secondary": 0, "template": 2}
 
 
 def find_oddities(blocks: Sequence[BlockPlan]) -> list[ConfigError]:

@@ -14,6 +14,7 @@ Without this directive all labels are empty. A value is computed when it is aske
 * `kubernetes/client-namespace`, `kubernetes/client-pod-name` and `kubernetes/client-label/KEY`: the Pod that asks, by
   its address; only with `pods verified`. Nothing for Pods with the address of their node.
 * `forward/upstream`: the server that was asked.
+* `zone/wildcard`: the wildcard whose records `file`, `auto` or `secondary` gave to the name.
 * `view/name`: the name of the block's view.
 * `log/type` and `log/class`: what kind of reply it was, such as `NXDOMAIN` and `denial`.
 

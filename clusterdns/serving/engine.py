@@ -150,8 +150,8 @@ class Engine:
     def _write(self, query: Query, block: Block | None, reply: Reply, started: float) -> Messages | None:
         stream: Iterator[bytes] = iter(())
         keep = reply.reusable and block is not None and block.reuse and not reply.error and reply.stream is None
-        memo = self.memo(query.client.protocol, query.client.family)
-        keep = keep and memo.is_wanted(query.packet)
+        memo = self.memo(query.client.protocol, query.client.family) if keep else None
+        keep = memo is not None and memo.is_wanted(query.packet)
         if not keep and len(reply.variants) > 1:
             reply.variants = (self._random.choice(reply.variants),)
         try:
@@ -177,7 +177,7 @@ class Engine:
                 self._recover(block, error)
         if not messages:
             return None
-        if keep:
+        if keep and memo is not None:
             compiled = reply.compiled
             passing = reply.transient or (compiled is not None and compiled.rotating > len(messages) > 1)
             memo.remember(query.packet, messages, (block, query, reply, size), passing=passing)

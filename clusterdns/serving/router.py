@@ -32,7 +32,8 @@ class Router:
         position = 0
         while True:
             zone = key[position:] if position else key
-            for block in blocks.get(zone, ()):
+            sharing = blocks.get(zone)
+            for block in sharing or ():
                 view = block.view
                 if view is not None:
                     by_client = by_client or view.asks_client

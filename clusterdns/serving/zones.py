@@ -58,6 +58,8 @@ class ZonePlugin(Plugin):
             return Reply.failure(f"zone {names.to_text(origin)} is not loaded", plugin=self.name)
         do = query.edns is not None and query.edns.do
         answer = find(zone, query.key, query.qtype, do=do, every_set=query.client.protocol != "udp")
+        if answer.wildcard is not None:
+            query.metadata.set("zone/wildcard", names.to_text(answer.wildcard))
         if answer.rcode == NXDOMAIN and not answer.answer and self._falls_through(query.key):
             return self.next(query)
         if answer.leads_to is None:

@@ -15,7 +15,7 @@ import socket
 import sys
 from collections.abc import Awaitable
 from time import perf_counter
-from typing import Final
+from typing import Any, Final
 
 from clusterdns.serving.engine import Engine, Messages
 from clusterdns.serving.later import Later
@@ -47,10 +47,10 @@ class UdpListener:
         self._waiting: set[asyncio.Task[None]] = set()
         self._family = 2 if sock.family == socket.AF_INET6 else 1
         address = sock.getsockname()
-        self._local_address: str = address[0]
-        self._local_port: int = address[1]
-        self._wildcard = self._local_address in ("0.0.0.0", "::")
-        if self._wildcard:
+        self.local_address: str = address[0]
+        self.local_port: int = address[1]
+        self.wildcard = self.local_address in ("0.0.0.0", "::")
+        if self.wildcard:
             _ask_for_destination(sock)
         self._batch = mmsg.MessageBatch(sock) if mmsg.available() else None
         self._outgoing = mmsg.MessageBatch(sock) if mmsg.available() else None
@@ -90,7 +90,7 @@ class UdpListener:
                 if count < mmsg.BATCH or perf_counter() > turn_ends:
                     return
         except OSError as error:
-            log.error("receiving on %s: %s", self._local_address, error)
+            log.error("receiving on %s: %s", self.local_address, error)
 
     def _answer(self, batch: mmsg.MessageBatch, count: int) -> None:
         started = perf_counter()
@@ -131,7 +131,7 @@ class UdpListener:
         start = i * mmsg.SLOT_BYTES
         packet = batch.slots[start : start + length].tobytes()
         peer, control = batch.peer(i), batch.control(i)
-        client = self._client(peer, control)
+        client = _UdpClient(self, peer, control)
         output = self.engine.handle(packet, client)
         if output is None:
             return False
@@ -194,11 +194,6 @@ class UdpListener:
                 self.dropped += 1
                 first += 1
 
-    def _client(self, peer: bytes, control: bytes) -> Client:
-        host, port = _read_address(peer)
-        local = _read_destination(control) if self._wildcard else ""
-        return Client("udp", host, port, local or self._local_address, self._local_port)
-
     def _wait_for(self, output: Awaitable[Messages | None], client: Client) -> None:
         if len(self._waiting) >= MAX_WAITING:
             self.dropped += 1
@@ -214,7 +209,7 @@ class UdpListener:
             self._send_one(reply, client)
 
     def _send_one(self, reply: bytes, client: Client) -> None:
-        ancillary = _source_control(client.local_address) if self._wildcard else []
+        ancillary = _source_control(client.local_address) if self.wildcard else []
         target: tuple[object, ...] = (client.address, client.port)
         if self.socket.family == socket.AF_INET6:
             host, _, scope = client.address.partition("%")
@@ -233,17 +228,40 @@ class UdpListener:
             except (BlockingIOError, ConnectionRefusedError):
                 return
             except OSError as error:
-                log.error("receiving on %s: %s", self._local_address, error)
+                log.error("receiving on %s: %s", self.local_address, error)
                 return
             self.packets += 1
-            local = _destination(ancillary[0][2]) if ancillary and self._wildcard else self._local_address
+            local = _destination(ancillary[0][2]) if ancillary and self.wildcard else self.local_address
             host = f"{address[0]}%{address[3]}" if len(address) > 2 and address[3] else address[0]
-            client = Client("udp", host, address[1], local, self._local_port)
+            client = Client("udp", host, address[1], local, self.local_port)
             output = self.engine.handle(packet, client)
             if isinstance(output, bytes):
                 self._send_one(output, client)
             elif isinstance(output, Awaitable):
                 self._wait_for(output, client)
+
+
+class _UdpClient(Client):
+    """A client whose addresses are read when somebody asks for them; most queries are answered without."""
+
+    __slots__ = ("_control", "_listener", "_peer")
+
+    def __init__(self, listener: UdpListener, peer: bytes, control: bytes) -> None:
+        self.protocol = "udp"
+        self.local_port = listener.local_port
+        self._listener = listener
+        self._peer = peer
+        self._control = control
+
+    def __getattr__(self, name: str) -> Any:
+        """The addresses, once; only what isn't set comes here."""
+        if name not in ("address", "port", "local_address"):
+            raise AttributeError(name)
+        listener = self._listener
+        host, port = _read_address(self._peer)
+        local = _read_destination(self._control) if listener.wildcard else ""
+        super().__init__("udp", host, port, local or listener.local_address, listener.local_port)
+        return getattr(self, name)
 
 
 def _discard(output: Awaitable[Messages | None]) -> None:

@@ -19,6 +19,7 @@ from clusterdns.dns.types import REFUSED, SERVFAIL
 from clusterdns.errors import UpstreamError, WireError
 from clusterdns.observability.metrics import Value
 from clusterdns.serving.later import Later
+from clusterdns.serving.metadata import NO_METADATA
 from clusterdns.serving.query import Query
 from clusterdns.serving.reply import Reply
 from clusterdns.upstream import message as messages
@@ -114,46 +115,27 @@ class Client:
 class Inquiry:
     """One query on its way to a reply."""
 
-    __slots__ = (
-        "_attempts",
-        "_client",
-        "_error",
-        "_failovers",
-        "_hedge",
-        "_last",
-        "_loop",
-        "_order",
-        "_over",
-        "_position",
-        "_query",
-        "_skipped",
-        "_started",
-        "_stream",
-        "_under_way",
-        "_wire",
-        "reply",
-        "result",
-    )
+    # As in Exchange: what seldom changes stands in the class.
+    reply: Reply | None = None
+    _attempts = 0
+    _error = ""
+    _failovers = 0
+    _hedge: asyncio.TimerHandle | None = None
+    _last = False
+    _over = False
+    _position = 0
+    _skipped = 0
 
     def __init__(self, client: Client, query: Query, loop: asyncio.AbstractEventLoop) -> None:
         options = client.options
         self.result: Later[Reply] = Later(loop.create_future)
-        self.reply: Reply | None = None
         self._client = client
         self._query = query
         self._loop = loop
         self._order = client.order(client.servers)
-        self._position = 0
-        self._skipped = 0
-        self._attempts = 0
-        self._failovers = 0
-        self._last = False
-        self._over = False
-        self._error = ""
         self._started = loop.time()
         self._stream = options.force_tcp or (not options.prefer_udp and query.client.protocol != "udp")
         self._under_way: list[Exchange] = []
-        self._hedge: asyncio.TimerHandle | None = None
         wire = query.message()
         self._wire = _mixed_case(wire, query) if options.check_letters else wire[2:]
 
@@ -198,12 +180,15 @@ class Inquiry:
         exact = self._wire[10 : self._query.question_end - 2] if self._client.options.check_letters else b""
         now = self._loop.time()
         exchange = Exchange(self, self._wire, exact, now, server)
-        left = INQUIRY_SECONDS - (now - self._started)
-        error = server.ask(exchange, min(self._client.options.read_seconds, left), stream=stream, fresh=fresh)
+        seconds = min(self._client.options.read_seconds, INQUIRY_SECONDS - (now - self._started))
+        error = server.ask(exchange, seconds, stream=stream, fresh=fresh)
         if error is None:
-            self._query.metadata.set(f"{self._client.plugin}/upstream", server.to)
+            metadata = self._query.metadata
+            if metadata is not NO_METADATA:
+                metadata.set(f"{self._client.plugin}/upstream", server.to)
             exchange.stream = stream or server.stream_only
-            exchange.fresh = fresh
+            if fresh:
+                exchange.fresh = True
             self._under_way.append(exchange)
         return error
 
@@ -214,14 +199,12 @@ class Inquiry:
         asked = self._under_way[0].subject
         others = [server for server in self._order if not server.health.down(self._client.options.most_fails)]
         server = next((each for each in others if each is not asked), asked)
-        assert isinstance(server, Server)
         self._ask(server, stream=self._stream)
 
     def replied(self, exchange: Exchange, message: bytes) -> None:
         """See Asker."""
         self._under_way.remove(exchange)
         server = exchange.subject
-        assert isinstance(server, Server)
         rcode = message[3] & 15
         server.count(rcode, self._loop.time() - exchange.started)
         options = self._client.options
@@ -255,7 +238,6 @@ class Inquiry:
         """See Asker."""
         self._under_way.remove(exchange)
         server = exchange.subject
-        assert isinstance(server, Server)
         if isinstance(error, ClosedError) and exchange.reused and not exchange.fresh:
             # It was closed as idle while the question was on its way: that says nothing about the upstream.
             again = self._ask(server, stream=True, fresh=True)
@@ -281,9 +263,10 @@ class Inquiry:
         self._over = True
         if self._hedge is not None:
             self._hedge.cancel()
-        for exchange in self._under_way:
-            exchange.give_up()
-        self._under_way.clear()
+        if self._under_way:
+            for exchange in self._under_way:
+                exchange.give_up()
+            self._under_way.clear()
         self._client.ended()
         self.reply = reply
         self.result.set(reply)

@@ -21,6 +21,9 @@ from clusterdns.serving.reply import Reply, Sections
 
 _PASSED_FLAGS: Final = FLAG_AA | FLAG_TC | FLAG_RA | FLAG_Z | FLAG_AD
 _QUESTION_POINTER: Final = b"\xc0\x0c"
+_ONE_ANSWER: Final = b"\x00\x01\x00\x00\x00\x00"
+_A_HEAD: Final = b"\xc0\x0c\x00\x01\x00\x01"
+_AAAA_HEAD: Final = b"\xc0\x0c\x00\x1c\x00\x01"
 _HOP_BY_HOP: Final = frozenset((KEEPALIVE, PADDING))
 _ADDRESS_BYTES: Final = {A: 16, AAAA: 28}
 """Octets of a whole address record whose owner is a pointer."""
@@ -40,6 +43,11 @@ def read_reply(query: Query, message: bytes, plugin: str) -> Reply:
     start = query.question_end
     flags = message[2] << 8 | message[3]
     counts = message[6:HEADER_BYTES]
+    if counts == _ONE_ANSWER and _is_one_address(message, start):
+        compiled = CompiledAnswer(flags & 15, counts, message[start:], flags=flags & _PASSED_FLAGS)
+        reply = Reply.of_compiled(plugin, compiled)
+        reply.reusable = False
+        return reply
     walk = _Walk(message, start, counts)
     rcode = flags & 15
     body_end = walk.end
@@ -63,6 +71,16 @@ def read_reply(query: Query, message: bytes, plugin: str) -> Reply:
     if walk.opt_end and walk.opt_start + 11 < walk.opt_end:
         reply.options = _options(message[walk.opt_start + 11 : walk.opt_end])
     return reply
+
+
+def _is_one_address(message: bytes, start: int) -> bool:
+    """True if one A or AAAA record of the question's name is all that is behind the question: what most replies are."""
+    head = message[start : start + 6]
+    length = message[start + 10 : start + 12]
+    size = len(message) - start
+    if head == _A_HEAD:
+        return size == 16 and length == b"\x00\x04"
+    return head == _AAAA_HEAD and size == 28 and length == b"\x00\x10"
 
 
 def truncated_reply(plugin: str) -> Reply:

@@ -47,12 +47,11 @@ class Port:
         self.waiting = 0
         self.retired = False
 
-    def send(self, exchange: Exchange) -> None:
-        """Send the question under a new ID. Raises OSError."""
+    def send(self, exchange: Exchange, message_id: int) -> None:
+        """Send the question under an ID, or another where that one was used. Raises OSError."""
         ids = self.ids
-        message_id = draw()
         while message_id in ids:
-            message_id = draw()
+            message_id = draw() & 0xFFFF
         exchange.message_id = message_id
         ids[message_id] = None
         data = message_id.to_bytes(2, "big") + exchange.wire
@@ -83,8 +82,15 @@ class Port:
         exact = exchange.exact
         if exact and message[HEADER_BYTES : HEADER_BYTES + len(exact)] != exact:
             return
-        self.end(exchange)
+        self.ids[exchange.message_id] = None
+        exchange.carrier = None
+        if exchange.deadline is not None:
+            exchange.deadline.discard(exchange)
+            exchange.deadline = None
+        self.waiting -= 1
         exchange.asker.replied(exchange, message)
+        if self.retired and not self.waiting:
+            self.pool.close_port(self)
 
     def end(self, exchange: Exchange) -> None:
         """The exchange waits for no reply any more; its ID stays taken."""
@@ -152,12 +158,13 @@ class Ports:
     def send(self, exchange: Exchange) -> UpstreamError | None:
         """Send a question from a port drawn at random; the error if that can't be done."""
         ports = self._ports
+        number = draw()
         try:
             if len(ports) < MOST_PORTS and self._may_open():
                 port = self._open()
             else:
-                port = self._draw()
-            port.send(exchange)
+                port = self._draw(number >> 16)
+            port.send(exchange, number & 0xFFFF)
         except OSError as error:
             operation = "write" if ports else "dial"
             return UpstreamError(f"{operation} udp {self.endpoint}: {error_text(error)}")
@@ -170,14 +177,14 @@ class Ports:
         used = len(self._ports) + len(self._retired)
         return (used < allowance.share() and allowance.open < allowance.most) or not used
 
-    def _draw(self) -> Port:
+    def _draw(self, number: int) -> Port:
         ports = self._ports
         if not ports:  # all that may be open wait for replies only
             return min(self._retired, key=lambda port: len(port.ids))
-        port = ports[draw() % len(ports)]
+        port = ports[number % len(ports)]
         if port.expires < self._loop.time():
             self.retire(port)
-            return self._open() if self._may_open() else self._draw()
+            return self._open() if self._may_open() else self._draw(number)
         self._reused.value += 1
         return port
 

@@ -52,9 +52,9 @@ class Connection(asyncio.Protocol):
 
     def send(self, exchange: Exchange) -> None:
         """Send a question, or keep it until the connection is there."""
-        message_id = draw()
+        message_id = draw() & 0xFFFF
         while message_id in self.waiting:
-            message_id = draw()
+            message_id = draw() & 0xFFFF
         exchange.message_id = message_id
         exchange.carrier = self
         exchange.reused = self.used > 0

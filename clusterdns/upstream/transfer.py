@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -13,7 +14,6 @@ from clusterdns.dns.types import AXFR, SOA
 from clusterdns.errors import ConfigError, MasterFileError, UpstreamError
 from clusterdns.upstream.address import Endpoint, parse_resolver
 from clusterdns.upstream.ports import error_text
-from clusterdns.upstream.unguessable import draw
 from clusterdns.zone.transfer import TransferReader, check_reply, encode_notify, encode_question, read_serial
 from clusterdns.zone.tree import Zone, ZoneBuilder
 
@@ -40,14 +40,14 @@ def read_server(token: Token) -> Endpoint:
 
 async def fetch_serial(zone: bytes, primary: Endpoint) -> int:
     """The serial number of a zone at a primary server, asked over TCP, which is hard to forge. Raises UpstreamError."""
-    message_id = draw()
+    message_id = secrets.randbits(16)
     async with _asked(primary, encode_question(message_id, zone, SOA)) as replies:
         return read_serial(await _message(replies), message_id, zone)
 
 
 async def fetch_zone(zone: bytes, primary: Endpoint) -> Zone:
     """The zone as a primary server has it (AXFR). Raises UpstreamError."""
-    message_id = draw()
+    message_id = secrets.randbits(16)
     reader = TransferReader(zone, message_id)
     builder = ZoneBuilder(zone)
     count = 0
@@ -104,7 +104,7 @@ async def send_notify(zone: bytes, secondary: Endpoint, source: str = "") -> Non
     loop = asyncio.get_running_loop()
     failure = UpstreamError("i/o timeout")
     for seconds in NOTIFY_SECONDS:
-        message_id = draw()
+        message_id = secrets.randbits(16)
         local = (source, 0) if source else None
         try:
             transport, exchange = await loop.create_datagram_endpoint(

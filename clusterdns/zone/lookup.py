@@ -32,6 +32,7 @@ class Answer(msgspec.Struct):
 
     authoritative: False for a referral.
     leads_to: the name, outside of the zone, that the last CNAME record in ``answer`` leads to; None without one.
+    wildcard: the last wildcard whose records were given to a name; None without one.
     """
 
     rcode: int = NOERROR
@@ -40,6 +41,7 @@ class Answer(msgspec.Struct):
     authority: RecordSet = ()
     additional: RecordSet = ()
     leads_to: bytes | None = None
+    wildcard: bytes | None = None
 
 
 def find(zone: Zone, name: bytes, qtype: int, *, do: bool = False, every_set: bool = True) -> Answer:
@@ -48,7 +50,10 @@ def find(zone: Zone, name: bytes, qtype: int, *, do: bool = False, every_set: bo
     do: the client wants signatures and proofs, where the zone has them.
     every_set: False to answer ANY with a single record set (RFC 8482 section 4.1).
     """
-    return _Search(zone, qtype, do, every_set).run(name)
+    search = _Search(zone, qtype, do, every_set)
+    answer = search.run(name)
+    answer.wildcard = search.wildcard
+    return answer
 
 
 class _Search:
@@ -62,6 +67,7 @@ class _Search:
         self._chain: list[Record] = []
         self._proofs: list[Record] = []
         self._aliases = 0
+        self.wildcard: bytes | None = None
 
     def run(self, name: bytes) -> Answer:
         """Follow the aliases from ``name`` to what ends them."""
@@ -98,8 +104,10 @@ class _Search:
 
     def _match(self, name: bytes, node: Node, encloser: Node | None) -> Answer | bytes:
         """The records at a node: of ``name`` itself, or of a wildcard (then with the closest encloser)."""
-        if encloser is not None and self._do:
-            self._prove(name)
+        if encloser is not None:
+            self.wildcard = node.name
+            if self._do:
+                self._prove(name)
         qtype = self._qtype
         if CNAME in node.sets and qtype not in (CNAME, ANY, RRSIG, NSEC):
             alias = self._owned(node.signed(CNAME, self._do), name, encloser)

@@ -277,7 +277,7 @@ class Forwarder:
     def takes(self, key: bytes) -> bool:
         """True if the stanza forwards the name, in lower case."""
         stanza = self._stanza
-        if not names.is_in(key, stanza.zone):
+        if stanza.zone != names.ROOT and not names.is_in(key, stanza.zone):
             return False
         return not stanza.excepted or key == stanza.zone or not any(names.is_in(key, each) for each in stanza.excepted)
 

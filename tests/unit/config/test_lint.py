@@ -24,6 +24,7 @@ TABLE = {
     "errors": Anything(),
     "template": Anything(),
     "kubernetes": Anything(),
+    "file": Anything(),
     "erratic": Anything(terminal=True),
     "whoami": Anything(terminal=True),
     "on": Anything(in_chain=False),
@@ -54,6 +55,8 @@ def warnings(text: str) -> list[str]:
         ". {\n kubernetes cluster.local\n}\na.cluster.local {\n whoami\n}\n",
         "cluster.local {\n view\n}\n. {\n kubernetes cluster.local\n}\n",
         ". cluster.local {\n kubernetes cluster.local\n}\n",
+        ". {\n file db a.test\n whoami\n}\n",
+        "a.test {\n file db {\n  fallthrough\n }\n whoami\n}\n",
     ],
 )
 def test_nothing_to_say(text: str) -> None:
@@ -63,6 +66,10 @@ def test_nothing_to_say(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
+        (
+            "a.test {\n file b.test\n whoami\n}\n",
+            "Corefile:3:2: 'whoami' is never reached: 'file' in line 2 answers every query before it",
+        ),
         (
             ". {\n whoami\n erratic\n}\n",
             "Corefile:2:2: 'whoami' is never reached: 'erratic' in line 3 answers every query before it",
@@ -153,3 +160,10 @@ def test_view_behind_a_block_that_takes_all_of_its_queries() -> None:
 
 def test_views_before_a_block_without_one_are_asked() -> None:
     assert warnings("a.test {\n view\n}\na.test {\n view\n}\na.test {\n errors\n}\n") == []
+
+
+def test_the_first_argument_of_file_is_no_zone() -> None:
+    assert warnings("a.test {\n file b.test a.test\n}\n") == []
+    assert warnings("a.test {\n file db b.test\n}\n") == [
+        "Corefile:2:10: no query for b.test. comes here: it is outside the zones of this block"
+    ]

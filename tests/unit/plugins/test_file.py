@@ -9,6 +9,7 @@ from clusterdns.dns.types import FLAG_AA, NOERROR, NOTIFY, NXDOMAIN, REFUSED, SE
 from clusterdns.dns.wire import Record
 from clusterdns.errors import LifecycleError
 from clusterdns.plugins.file import File
+from clusterdns.serving.metadata import QueryMetadata
 from clusterdns.serving.reply import Reply, Sections
 
 ZONE = """\
@@ -221,7 +222,11 @@ def test_fallthrough(path, option, name, rcode, by):
 
 
 def test_no_data_never_falls_through(path):
-    assert started(f"file {path} {{\nfallthrough\n}}").handle(query(rtype="TXT")).plugin == "file"
+    plugin = started(f"file {path} {{\nfallthrough\n}}")
+    assert plugin.handle(query(rtype="TXT")).plugin == "file"
+    write(path, 2, "a.ent A 192.0.2.1\n")
+    looked_again(plugin)
+    assert plugin.handle(query("ent.example.org.")).plugin == "file"
 
 
 @pytest.mark.parametrize("rtype", ["AXFR", "IXFR"])
@@ -318,3 +323,16 @@ def test_a_zone_gives_its_records_soa_first(path):
     assert len(records) == 7
     assert [record.rtype for record in records].index(6) == 0
     assert plugin.zone_records(names.from_text("other.test.")) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "wildcard"),
+    [("a.wild.example.org.", "*.wild.example.org."), ("www.example.org.", ""), ("nothing.example.org.", "")],
+)
+def test_the_wildcard_that_answers_is_told(path, name, wildcard):
+    write(path, 1, "*.wild A 192.0.2.9\n")
+    plugin = started(f"file {path}")
+    asked = query(name)
+    asked.metadata = QueryMetadata(asked, {})
+    plugin.handle(asked)
+    assert asked.metadata.get("zone/wildcard") == wildcard
