@@ -46,7 +46,8 @@ and its groups: `index .Match 1`), `.Group` (the groups by number or name: `.Gro
 `.Qtype`, `.Qclass`), `.Message` (`.Id`, `.Response`, `.Opcode`, `.Authoritative`, `.Truncated`, `.RecursionDesired`,
 `.RecursionAvailable`, `.Zero`, `.AuthenticatedData`, `.CheckingDisabled` and `.Rcode`, the header of the query, and
 `.Question`, a list of one), `.Remote` (the client's address), `.Var` and `.Meta "LABEL"` (empty without *metadata*).
-Functions are those of Go's text/template and `parseInt TEXT BASE BITS`. Write `{{ $x }}` with blanks: `{$` starts an environment variable.
+Functions are those of Go's text/template and `parseInt TEXT BASE BITS`. Write `{{ $x }}` with blanks: `{$` starts an
+environment variable.
 
 ### Expressions
 
