@@ -212,7 +212,9 @@ class Cache(Plugin):
             entry.count_hits(1, now_seconds, prefetch.gap_seconds)
             if entry.hits >= prefetch.amount and ttl_seconds <= prefetch.threshold(entry.ttl_seconds):
                 self._renew(query, key, entry)
-        return entry.reply(query, entry.ttl_seconds if self.options.keepttl else ttl_seconds)
+        reply = entry.reply(query, entry.ttl_seconds if self.options.keepttl else ttl_seconds)
+        reply.reusable = entry.refresh is None  # what comes of that is the next client's reply
+        return reply
 
     # Asking
 
@@ -316,7 +318,7 @@ class Cache(Plugin):
         assert stale is not None
         self._counters.of(query.server).served_stale.value += 1
         reply = entry.reply(query, stale.ttl_seconds, stale=True)
-        reply.reusable = not stale.verify
+        reply.reusable = entry.refresh is None and not stale.verify
         reply.options = _STALE_NXDOMAIN_ANSWER if entry.rcode == NXDOMAIN else _STALE_ANSWER
         return reply
 

@@ -33,13 +33,16 @@ class Digest:
     complete: False for aliases that lead nowhere and no SOA record says why: nobody knows how long that is true.
     """
 
-    __slots__ = ("_minimum", "_number", "_query", "_reply", "_ttls", "_types", "answered", "complete", "kind")
+    __slots__ = (
+        "_minimum", "_number", "_positions", "_query", "_reply", "_ttls", "_types", "answered", "complete", "kind",
+    )  # fmt: skip
 
     def __init__(self, query: Query, reply: Reply, now_seconds: float) -> None:
         """``now_seconds`` since the epoch decides about signatures. Raises WireError."""
         self._query = query
         self._reply = reply
         self._minimum: int | None = None
+        self._positions: tuple[int, ...] = ()
         if reply.compiled is None:
             self._look_at_records(reply.records(query))
         else:
@@ -74,6 +77,7 @@ class Digest:
         answers, authority = number[0] << 8 | number[1], number[2] << 8 | number[3]
         self._number = (answers, authority)
         self._types, positions = read_fields(body, answers + authority + (number[4] << 8 | number[5]))
+        self._positions = positions
         self._ttls = [read_ttl(body, position) for position in positions]
         for index in range(answers, answers + authority):
             if self._types[index] == SOA:
@@ -113,7 +117,7 @@ class Digest:
         reply = self._reply
         compiled = reply.compiled
         if compiled is not None:
-            reply.set_compiled(_with_ttl(compiled, read_fields(compiled.body, len(self._ttls))[1], ttl_seconds))
+            reply.set_compiled(_with_ttl(compiled, self._positions, ttl_seconds))
             return
         sections = reply.records(self._query)
         reply.set_records(
@@ -128,9 +132,10 @@ class Digest:
         query, compiled = self._query, self._reply.compiled
         if compiled is None:
             number, body = _encode(query, self._reply.records(query))
+            self._positions = read_fields(body, len(self._types))[1]
         else:
             number, body = compiled.counts, compiled.body
-        positions = read_fields(body, len(self._types))[1]
+        positions = self._positions
         rotating, record_bytes, start = self._rotating(body, positions)
         answer = CompiledAnswer(
             self._reply.rcode & 15,
@@ -148,6 +153,8 @@ class Digest:
         All zero unless all of its addresses stand together behind the other records, their owners being pointers to
         what stands before them, so that octets can move.
         """
+        if self._number[0] < 2:
+            return 0, 0, 0
         types = self._types[: self._number[0]]
         first = next((number for number, rtype in enumerate(types) if rtype in _ADDRESSES), len(types))
         rotating = len(types) - first
@@ -170,6 +177,8 @@ class Digest:
 
     def has_other_orders(self, rotating: int) -> bool:
         """True if records could change places that aren't the ``rotating`` ones."""
+        if len(self._types) < 2:
+            return False
         answers, authority = self._number
         ends = (0, answers, answers + authority, len(self._types))
         for section in range(3):

@@ -86,7 +86,8 @@ class Shelves:
             now_seconds = self.clock()
             entry = Entry(reply, digest, now_seconds=now_seconds, ttl_seconds=lifetime_seconds)
             if query.question_end + len(entry.compiled.body) <= MAX_MESSAGE_BYTES:
-                entry.contested = any(owner.owns(query) is not None for owner in self.owners.values())
+                if self.owners:
+                    entry.contested = any(owner.owns(query) is not None for owner in self.owners.values())
                 self._keep(key, entry, counters, now_seconds)
                 reply.set_compiled(entry.compiled)
                 entry.open(query, reply)
@@ -126,7 +127,7 @@ class Shelves:
             disabled = options.success_disabled
         else:
             disabled = options.denial_disabled
-        if any(names.is_in(query.key, zone) for zone in disabled):
+        if disabled and any(names.is_in(query.key, zone) for zone in disabled):
             return 0
         if digest.kind is ResponseType.SERVER_ERROR:
             return int(options.servfail_seconds)

@@ -184,14 +184,19 @@ def test_a_truncated_reply_is_asked_for_again_over_tcp():
     run("serve_stale", scenario)
 
 
-def test_an_expired_answer_may_be_given_again_for_a_moment_and_is_counted():
+def test_an_expired_answer_may_be_given_again_for_a_moment_in_the_pause_and_is_counted():
     async def scenario(server, upstream):
+        _, found = server.handle()
+        assert not found.reusable, "a newer one is under way"
+        await settle()
+        upstream.waiting[0].set_result(servfail())
+        await settle()
         question, found = server.handle()
         assert (found.reusable, found.transient) == (True, True)
         server.cache.observe_hits(question, found, 50, 9)
-        assert server.metric("served_stale_total") == 10
+        assert server.metric("served_stale_total") == 11
 
-    run("serve_stale", scenario)
+    run("serve_stale 1h immediate 0s 30s", scenario)
 
 
 def test_attempts_are_bounded_and_end_with_the_plugin(monkeypatch):

@@ -70,7 +70,7 @@ def test_all_options():
 
 
 def test_uses_add_up_and_the_last_one_has_a_zone():
-    verdict = check("file one a.test b.test\nfile two b.test")
+    verdict = check("file one a.test b.test\nfile two b.test", zones="test")
     uses = verdict.plan.blocks[0].directive("file").options.uses
     assert [(use.path, len(use.zones)) for use in uses] == [("one", 1), ("two", 1)]
     assert [warning.message for warning in verdict.warnings if warning.plugin == "file"] == [
