@@ -67,16 +67,20 @@ class Arrival:
 class Flight:
     """A query under way."""
 
-    __slots__ = ("_future", "_timer", "key", "started_seconds")
+    __slots__ = ("_arrival", "_future", "_landed", "_timer", "key", "started_seconds")
 
     def __init__(self, key: Hashable, started_seconds: float) -> None:
         self.key = key
         self.started_seconds = started_seconds
         self._future: asyncio.Future[Arrival | None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._landed = False
+        self._arrival: Arrival | None = None
 
     async def wait(self, failure: Arrival) -> Arrival | None:
         """What arrives; None if nobody asks any more, ``failure`` after FLIGHT_SECONDS."""
+        if self._landed:  # between the decision to wait and the first turn of the one who does
+            return self._arrival
         if self._future is None:
             loop = asyncio.get_running_loop()
             self._future = loop.create_future()
@@ -85,6 +89,10 @@ class Flight:
 
     def land(self, arrival: Arrival | None) -> None:
         """Tell those who wait."""
+        if self._landed:
+            return
+        self._landed = True
+        self._arrival = arrival
         if self._timer is not None:
             self._timer.cancel()
         if self._future is not None and not self._future.done():
