@@ -95,7 +95,7 @@ class Client:
         loop = asyncio.get_running_loop()
         inquiry = Inquiry(self, query, loop)
         self.under_way += 1
-        inquiry.go_on()
+        inquiry.go_on(inquiry.started)
         return inquiry.reply or inquiry.result
 
     def ended(self) -> None:
@@ -133,25 +133,25 @@ class Inquiry:
         self._query = query
         self._loop = loop
         self._order = client.order(client.servers)
-        self._started = loop.time()
+        self.started = loop.time()
         self._stream = options.force_tcp or (not options.prefer_udp and query.client.protocol != "udp")
         self._under_way: list[Exchange] = []
         wire = query.message()
         self._wire = _mixed_case(wire, query) if options.check_letters else wire[2:]
 
-    def go_on(self) -> None:
+    def go_on(self, now: float) -> None:
         """Ask the next upstream, or give up."""
         client, options = self._client, self._client.options
         most = options.most_attempts
         if most is None:
             most = ATTEMPTS_PER_UPSTREAM * len(self._order)
         while not self._last and (not most or self._attempts < most):
-            if self._loop.time() - self._started >= INQUIRY_SECONDS:
+            if now - self.started >= INQUIRY_SECONDS:
                 break
             server = self._next_server()
             if server is None:
                 break
-            error = self._ask(server, stream=self._stream)
+            error = self._ask(server, now, stream=self._stream)
             if error is None:
                 if options.hedge_seconds and self._hedge is None:
                     self._hedge = self._loop.call_later(options.hedge_seconds, self._ask_another)
@@ -176,11 +176,10 @@ class Inquiry:
         # All are down, they say: perhaps it is the probes that fail, so one gets a chance.
         return None if options.fail_fast else self._client.random.choice(order)
 
-    def _ask(self, server: Server, *, stream: bool, fresh: bool = False) -> UpstreamError | None:
+    def _ask(self, server: Server, now: float, *, stream: bool, fresh: bool = False) -> UpstreamError | None:
         exact = self._wire[10 : self._query.question_end - 2] if self._client.options.check_letters else b""
-        now = self._loop.time()
         exchange = Exchange(self, self._wire, exact, now, server)
-        seconds = min(self._client.options.read_seconds, INQUIRY_SECONDS - (now - self._started))
+        seconds = min(self._client.options.read_seconds, INQUIRY_SECONDS - (now - self.started))
         error = server.ask(exchange, seconds, stream=stream, fresh=fresh)
         if error is None:
             metadata = self._query.metadata
@@ -199,14 +198,15 @@ class Inquiry:
         asked = self._under_way[0].subject
         others = [server for server in self._order if not server.health.down(self._client.options.most_fails)]
         server = next((each for each in others if each is not asked), asked)
-        self._ask(server, stream=self._stream)
+        self._ask(server, self._loop.time(), stream=self._stream)
 
     def replied(self, exchange: Exchange, message: bytes) -> None:
         """See Asker."""
         self._under_way.remove(exchange)
+        now = self._loop.time()
         server = exchange.subject
         rcode = message[3] & 15
-        server.count(rcode, self._loop.time() - exchange.started)
+        server.count(rcode, now - exchange.started)
         options = self._client.options
         query = self._query
         plugin = self._client.plugin
@@ -214,7 +214,7 @@ class Inquiry:
             self._end(messages.wrong_question_reply(plugin))
             return
         if message[2] & 2 and options.prefer_udp and not exchange.stream:
-            error = self._ask(server, stream=True)
+            error = self._ask(server, now, stream=True)
             if error is not None:
                 self._retry(server, error)
             return
@@ -223,7 +223,7 @@ class Inquiry:
         if rcode in options.failover:
             self._failovers += 1
             if self._failovers < len(self._order):
-                self.go_on()
+                self.go_on(now)
                 return
         try:
             reply = messages.read_reply(query, message, plugin)
@@ -240,7 +240,7 @@ class Inquiry:
         server = exchange.subject
         if isinstance(error, ClosedError) and exchange.reused and not exchange.fresh:
             # It was closed as idle while the question was on its way: that says nothing about the upstream.
-            again = self._ask(server, stream=True, fresh=True)
+            again = self._ask(server, self._loop.time(), stream=True, fresh=True)
             if again is None:
                 return
             error = again
@@ -249,7 +249,7 @@ class Inquiry:
     def _retry(self, server: Server, error: UpstreamError) -> None:
         self._note(server, error)
         if not self._under_way:
-            self.go_on()
+            self.go_on(self._loop.time())
 
     def _note(self, server: Server, error: UpstreamError) -> None:
         self._error = str(error)

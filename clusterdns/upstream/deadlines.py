@@ -30,9 +30,9 @@ class Deadlines:
         self._sets: dict[int, set[Wait]] = {}
         self._timer: asyncio.TimerHandle | None = None
 
-    def add(self, wait: Wait, seconds: float) -> None:
-        """Tell ``wait`` in ``seconds``, unless it is discarded before."""
-        tick = int((self._loop.time() + seconds) / _TICK_SECONDS) + 1
+    def add(self, wait: Wait, at: float) -> None:
+        """Tell ``wait`` at a time of the event loop's clock, unless it is discarded before."""
+        tick = int(at / _TICK_SECONDS) + 1
         waits = self._sets.get(tick)
         if waits is None:
             waits = self._sets[tick] = set()

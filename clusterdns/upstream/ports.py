@@ -163,7 +163,7 @@ class Ports:
             if len(ports) < MOST_PORTS and self._may_open():
                 port = self._open()
             else:
-                port = self._draw(number >> 16)
+                port = self._draw(number >> 16, exchange.started)
             port.send(exchange, number & 0xFFFF)
         except OSError as error:
             operation = "write" if ports else "dial"
@@ -177,14 +177,14 @@ class Ports:
         used = len(self._ports) + len(self._retired)
         return (used < allowance.share() and allowance.open < allowance.most) or not used
 
-    def _draw(self, number: int) -> Port:
+    def _draw(self, number: int, now: float) -> Port:
         ports = self._ports
         if not ports:  # all that may be open wait for replies only
             return min(self._retired, key=lambda port: len(port.ids))
         port = ports[number % len(ports)]
-        if port.expires < self._loop.time():
+        if port.expires < now:
             self.retire(port)
-            return self._open() if self._may_open() else self._draw(number)
+            return self._open() if self._may_open() else self._draw(number, now)
         self._reused.value += 1
         return port
 

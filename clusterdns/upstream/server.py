@@ -122,7 +122,7 @@ class Server:
         else:
             error = self._ports.send(exchange)
         if error is None:
-            self._deadlines.add(exchange, seconds)
+            self._deadlines.add(exchange, exchange.started + seconds)
         return error
 
     def count(self, rcode: int, seconds: float) -> None:
@@ -142,7 +142,7 @@ class Server:
         stream = check.force_tcp or self.stream_only
         if self.closed or (self._streams.send(exchange, fresh=True) if stream else self._ports.send(exchange)):
             return False
-        self._deadlines.add(exchange, _PROBE_SECONDS)
+        self._deadlines.add(exchange, exchange.started + _PROBE_SECONDS)
         try:
             return await asker.result
         finally:

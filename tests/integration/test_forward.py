@@ -15,6 +15,7 @@ import dns.flags
 import dns.message
 import dns.rcode
 import pytest
+import uvloop
 from support.directives import FakeServices, FakeSetup, metric, parse
 from support.serving import client as client_of
 from support.upstream import Faults, Upstream, address_text
@@ -57,7 +58,7 @@ class Server:
         return dns.message.from_wire(finish(query, await self.reply_to(query))[0])
 
 
-def run(work):
+def run(work, new_event_loop=uvloop.new_event_loop):
     """Run a coroutine in an event loop of its own; nothing of it may be left."""
 
     async def checked():
@@ -67,7 +68,8 @@ def run(work):
         assert others == []
 
     before = open_sockets()
-    asyncio.run(checked())
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(checked())
     assert open_sockets() == before
 
 
@@ -642,3 +644,19 @@ def test_tls_files_that_are_not_there_end_the_start():
         await server.plugin.stop(True)
 
     run(work())
+
+
+def test_the_event_loop_of_the_standard_library_does_as_well():
+    async def work():
+        async with started() as plain, started(tls=server_context()) as encrypted:
+            text = f"forward . {plain.address} {{\n read_timeout 100ms\n max_connect_attempts 1\n}}"
+            async with Server(text) as server:
+                for protocol in ("udp", "tcp"):
+                    message = await server.ask("www.test.", protocol=protocol)
+                    assert answer_of(message) == [address_text("www.test.")]
+                    assert (await server.reply("drop.test.", protocol=protocol)).error.endswith("i/o timeout")
+            block = f"{{\n tls {TLS}/server.pem\n}}"
+            async with Server(f"forward . tls://127.0.0.1:{encrypted.port} {block}") as server:
+                assert answer_of(await server.ask("www.test.")) == [address_text("www.test.")]
+
+    run(work(), asyncio.new_event_loop)

@@ -51,7 +51,7 @@ def test_each_wait_is_told_once_not_early_and_hardly_late():
     deadlines = Deadlines(clock)
     waits = {seconds: Wait(clock) for seconds in (0.01, 0.2, 0.21, 2.0)}
     for seconds, wait in waits.items():
-        deadlines.add(wait, seconds)
+        deadlines.add(wait, clock.now + seconds)
     clock.advance(5)
     for seconds, wait in waits.items():
         [told] = wait.told
@@ -63,7 +63,7 @@ def test_what_is_over_in_time_is_not_told_and_no_timer_is_left():
     clock = Clock()
     deadlines = Deadlines(clock)
     wait = Wait(clock)
-    deadlines.add(wait, 0.5)
+    deadlines.add(wait, clock.now + 0.5)
     deadlines.discard(wait)
     deadlines.discard(wait)
     clock.advance(1)
@@ -76,8 +76,8 @@ def test_a_wait_may_begin_another_one_when_it_is_told():
     deadlines = Deadlines(clock)
     second = Wait(clock)
     first = Wait(clock)
-    first.timed_out = lambda: deadlines.add(second, 0.3)
-    deadlines.add(first, 0.1)
+    first.timed_out = lambda: deadlines.add(second, clock.now + 0.3)
+    deadlines.add(first, clock.now + 0.1)
     clock.advance(1)
     assert len(second.told) == 1
 
@@ -86,7 +86,7 @@ def test_nobody_is_told_after_the_end():
     clock = Clock()
     deadlines = Deadlines(clock)
     wait = Wait(clock)
-    deadlines.add(wait, 0.1)
+    deadlines.add(wait, clock.now + 0.1)
     deadlines.close()
     clock.advance(1)
     assert wait.told == []
