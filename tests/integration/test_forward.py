@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import socket
 import ssl
 import time
 from pathlib import Path
@@ -17,6 +16,7 @@ import dns.rcode
 import pytest
 import uvloop
 from support.directives import FakeServices, FakeSetup, metric, parse
+from support.ports import free_port
 from support.serving import client as client_of
 from support.upstream import Faults, Upstream, address_text
 
@@ -162,13 +162,6 @@ def test_a_timeout_is_told_as_coredns_tells_it():
                 assert tcp.error.endswith(f"->{upstream.address}: i/o timeout")
 
     run(work())
-
-
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 def test_a_refused_port_fails_at_once():

@@ -16,16 +16,10 @@ from typing import Any
 import dns.message
 import dns.query
 import dns.rcode
+from support.ports import free_port
 from support.upstream import Faults, UpstreamThread, address_text
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-
-
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 def test_a_loop_ends_the_process(tmp_path: Path) -> None:
