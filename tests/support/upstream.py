@@ -274,8 +274,15 @@ class _Stream(asyncio.Protocol):
 class UpstreamThread:
     """An Upstream in a thread of its own, for tests that ask a server process: a context manager."""
 
-    def __init__(self, faults: Faults | None = None, *, tls: ssl.SSLContext | None = None, port: int = 0) -> None:
-        self.upstream = Upstream(faults, tls=tls)
+    def __init__(
+        self,
+        faults: Faults | None = None,
+        *,
+        tls: ssl.SSLContext | None = None,
+        port: int = 0,
+        upstream: Upstream | None = None,
+    ) -> None:
+        self.upstream = upstream or Upstream(faults, tls=tls)
         self._port = port
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
