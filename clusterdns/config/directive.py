@@ -138,6 +138,13 @@ class DirectiveReader:
             )
         return self.lines[0]
 
+    def takes_nothing(self) -> None:
+        """Report arguments and blocks: the directive has none, and may be repeated."""
+        for line in self.lines:
+            with self.collecting():
+                line.expect(0)
+                line.no_block()
+
     def report(self, error: ConfigError) -> None:
         """Add a fault; the rest of the directive is still read."""
         error.plugin = error.plugin or self.name

@@ -48,10 +48,7 @@ class Any(Plugin):
     @staticmethod
     def parse(reader: DirectiveReader) -> None:
         """No options."""
-        for line in reader.lines:
-            with reader.collecting():
-                line.expect(0)
-                line.no_block()
+        reader.takes_nothing()
 
     def handle(self, query: Query) -> Result:
         """The record, or the reply of the rest of the chain."""

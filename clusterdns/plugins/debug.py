@@ -37,7 +37,4 @@ class Debug(Plugin):
     @staticmethod
     def parse(reader: DirectiveReader) -> None:
         """No options."""
-        for line in reader.lines:
-            with reader.collecting():
-                line.expect(0)
-                line.no_block()
+        reader.takes_nothing()

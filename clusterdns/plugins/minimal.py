@@ -49,10 +49,7 @@ class Minimal(Plugin):
     @staticmethod
     def parse(reader: DirectiveReader) -> None:
         """No options."""
-        for line in reader.lines:
-            with reader.collecting():
-                line.expect(0)
-                line.no_block()
+        reader.takes_nothing()
 
     def handle(self, query: Query) -> Result:
         """The reply of the rest of the chain, without what isn't needed."""

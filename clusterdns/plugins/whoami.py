@@ -54,10 +54,7 @@ class Whoami(Plugin):
     @staticmethod
     def parse(reader: DirectiveReader) -> None:
         """No options."""
-        for line in reader.lines:
-            with reader.collecting():
-                line.expect(0)
-                line.no_block()
+        reader.takes_nothing()
 
     def handle(self, query: Query) -> Result:
         """The client's address and port."""

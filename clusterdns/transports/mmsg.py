@@ -24,12 +24,11 @@ SLOT_BYTES: Final = 4096
 _NAME_BYTES: Final = 28
 _CONTROL_BYTES: Final = 64
 
-_HEADER_WORDS: Final = 16
+HEADER_WORDS: Final = 16
 """Of 32 bits in a struct mmsghdr on 64-bit Linux: msghdr has 56 octets, then msg_len and padding."""
 _NAME_LENGTH: Final = 2
 _CONTROL_LENGTH: Final = 10
-_FLAGS: Final = 12
-_LENGTH: Final = 14
+LENGTH_WORD: Final = 14
 
 
 def available() -> bool:
@@ -44,12 +43,9 @@ class MessageBatch:
     """Buffers for one socket.
 
     slots: the octets of all slots, slot ``i`` starts at ``i * SLOT_BYTES``.
-    headers: the mmsghdr array as 32-bit words; ``headers[i * HEADER_WORDS + LENGTH]`` is the length received.
+    headers: the mmsghdr array as 32-bit words; ``headers[i * HEADER_WORDS + LENGTH_WORD]`` is the length received.
     iovecs: the iovec array as 64-bit words; ``iovecs[2 * i + 1]`` is the length to send.
     """
-
-    HEADER_WORDS: Final = _HEADER_WORDS
-    LENGTH: Final = _LENGTH
 
     def __init__(self, sock: socket.socket) -> None:
         self._fd = sock.fileno()
@@ -119,10 +115,6 @@ class MessageBatch:
         start = i * _CONTROL_BYTES
         self._controls[start : start + len(control)] = control
         self.headers[16 * i + _CONTROL_LENGTH] = len(control)
-
-    def truncated(self, i: int) -> bool:
-        """True if the message in slot ``i`` was longer than the slot."""
-        return bool(self.headers[16 * i + _FLAGS] & socket.MSG_TRUNC)
 
     def peer(self, i: int) -> bytes:
         """The raw socket address that slot ``i`` came from."""

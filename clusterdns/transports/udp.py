@@ -100,8 +100,9 @@ class UdpListener:
         hits = 0
         first = 0
         start = 2
+        words, length_word = mmsg.HEADER_WORDS, mmsg.LENGTH_WORD
         for i in range(count):
-            length = headers[16 * i + 14]
+            length = headers[words * i + length_word]
             query = slots[start : start + length - 2].tobytes()
             entry = remembered(query)
             if entry is not None:
