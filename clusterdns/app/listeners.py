@@ -28,6 +28,11 @@ class ListenGroup:
         """The port that was taken."""
         return self.sockets.port
 
+    @property
+    def packets(self) -> int:
+        """How many DNS messages have come in."""
+        return sum(listener.packets for listener in self._listeners)
+
     async def serve(self, engine: Engine) -> None:
         """Answer with ``engine`` from now on; the first call begins to read."""
         if self._listeners:
@@ -55,6 +60,12 @@ class Listeners:
 
     def __init__(self) -> None:
         self._groups: dict[ListenAddress, ListenGroup] = {}
+        self._packets_before = 0
+
+    @property
+    def packets(self) -> int:
+        """How many DNS messages have come in, those of closed listeners included."""
+        return self._packets_before + sum(group.packets for group in self._groups.values())
 
     def open(self, addresses: Iterable[ListenAddress]) -> dict[ListenAddress, int]:
         """Open the addresses that are not open yet; the port of each. Raises LifecycleError, then none is opened."""
@@ -83,6 +94,7 @@ class Listeners:
         """Close the addresses that are not in ``keep``."""
         kept = set(keep)
         others = [self._groups.pop(listen) for listen in list(self._groups) if listen not in kept]
+        self._packets_before += sum(group.packets for group in others)
         await asyncio.gather(*(group.close(DRAIN_SECONDS) for group in others))
 
     async def close(self, drain_seconds: float = DRAIN_SECONDS) -> None:

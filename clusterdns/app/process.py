@@ -54,6 +54,16 @@ class Process:
         self.reloading = server
         self.faults = Traffic(self.metrics)
 
+    @property
+    def leaving(self) -> bool:
+        """See Services."""
+        return self._server.leaving
+
+    @property
+    def packets(self) -> int:
+        """See Services."""
+        return self._server.packets
+
     def fatal(self, message: str) -> None:
         """See Services."""
         self._server.end(1, message)

@@ -71,6 +71,16 @@ class Server:
         self._stopping: asyncio.Task[None] | None = None
 
     @property
+    def leaving(self) -> bool:
+        """See Services."""
+        return self._stopping is not None
+
+    @property
+    def packets(self) -> int:
+        """See Services."""
+        return self._listeners.packets
+
+    @property
     def digest(self) -> str:
         """See Reloading."""
         assert self._instance is not None
@@ -258,15 +268,16 @@ class Server:
             try:
                 if self._instance is not None:
                     await self._instance.linger()
-                    code = EXIT_OK if await self._instance.stop(True) else EXIT_HOOK_FAILED
             except Exception as error:
                 log.error("stopping: %s", error, exc_info=error)
                 code = EXIT_HOOK_FAILED
-            try:
+            try:  # before the plugins stop: what has arrived still needs them
                 await self._listeners.close() if drain else await self._listeners.close(0)
             except Exception as error:
                 log.error("closing listeners: %s", error, exc_info=error)
                 code = code or EXIT_STOP_FAILED
+            if self._instance is not None and not await self._instance.stop(True):
+                code = EXIT_HOOK_FAILED
         self.end(code)
 
     def _write_pidfile(self) -> None:

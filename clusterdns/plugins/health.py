@@ -12,13 +12,15 @@ Once a second the process asks itself. That it is slow to answer shows in a metr
 
 ~~~ txt
 health [ADDRESS] {
-    lameduck DURATION
+    lameduck DURATION [MAXIMUM]
 }
 ~~~
 
 * **ADDRESS** is `HOST:PORT`, by default `:8080`, which is all addresses of the machine.
-* `lameduck` lets the process answer as before for **DURATION** after it was told to end, so that clients that still
-  send to it find somebody. A reload doesn't wait.
+* `lameduck` lets the process answer as before for **DURATION** after it was told to end, and then until no query has
+  come for two seconds, so that clients that still send to it find somebody. After **MAXIMUM** it ends however many
+  still ask: by default after 25 seconds, which fits into the 30 seconds that Kubernetes gives a Pod, or after
+  **DURATION** where that is longer. The `/ready` of *ready* is `503` meanwhile. A reload doesn't wait.
 
 ## Metrics
 
@@ -38,6 +40,17 @@ health [ADDRESS] {
 . {
     health localhost:8091 {
         lameduck 5s
+    }
+    whoami
+}
+~~~
+
+A Pod with a `terminationGracePeriodSeconds` of 60 may wait longer for those who ask on:
+
+~~~ corefile
+. {
+    health localhost:8091 {
+        lameduck 5s 50s
     }
     whoami
 }
@@ -66,6 +79,10 @@ _PROBE_INTERVAL_SECONDS: Final = 1.0
 _PROBE_TIMEOUT_SECONDS: Final = 5.0
 _SLOW_SECONDS: Final = 1.0
 _STATUS_LINE_BYTES: Final = 64
+_QUIET_SECONDS: Final = 2.0
+_LOOK_SECONDS: Final = 0.25
+_LONGEST_SECONDS: Final = 25.0
+"""What is left of Kubernetes' 30 seconds is for queries under way and connections to close."""
 
 
 class Options(msgspec.Struct, frozen=True):
@@ -73,6 +90,7 @@ class Options(msgspec.Struct, frozen=True):
 
     address: HostPort = HostPort("", 8080)
     lameduck_seconds: float = 0.0
+    longest_seconds: float = 0.0
 
 
 class Health(Plugin):
@@ -85,19 +103,19 @@ class Health(Plugin):
         """An address and the time to wait; of several lines the last counts."""
         options = Options()
         for line in reader.lines:
-            lameduck: list[float] = []
+            lameduck: list[tuple[float, float]] = []
 
-            def read_lameduck(option: Line, lameduck: list[float] = lameduck) -> None:
-                option.expect(1)
+            def read_lameduck(option: Line, lameduck: list[tuple[float, float]] = lameduck) -> None:
+                option.expect(1, 2)
                 option.no_block()
                 lameduck.append(_lameduck(option))
 
             with reader.collecting():
                 if line.expect(0, 1):
-                    options = Options(listen_address(line.args[0]), options.lameduck_seconds)
+                    options = msgspec.structs.replace(options, address=listen_address(line.args[0]))
             reader.options(line, {"lameduck": read_lameduck})
             if lameduck:
-                options = Options(options.address, lameduck[-1])
+                options = Options(options.address, *lameduck[-1])
         return options
 
     def __init__(self, options: Options, setup: Setup) -> None:
@@ -121,11 +139,22 @@ class Health(Plugin):
         self._probe = self.services.spawn("health: self-probe", self._ask_forever(self._endpoint.url))
 
     async def linger(self) -> None:
-        """Wait for ``lameduck``, so that those who still ask this server get their answers."""
+        """Wait for ``lameduck``, and until nobody asks any more, so that all who still ask get their answers."""
         lameduck_seconds = self._options.lameduck_seconds
-        if lameduck_seconds > 0:
-            self.log.info("Going into lameduck mode for %s", format_duration(lameduck_seconds))
-            await asyncio.sleep(lameduck_seconds)
+        if lameduck_seconds <= 0:
+            return
+        self.log.info("Going into lameduck mode for %s", format_duration(lameduck_seconds))
+        passed_seconds = quiet_seconds = 0.0
+        packets = self.services.packets
+        while passed_seconds < lameduck_seconds or quiet_seconds < _QUIET_SECONDS:
+            if passed_seconds >= self._options.longest_seconds:
+                longest = format_duration(self._options.longest_seconds)
+                self.log.warning("Queries still come %s after the end was asked for; it doesn't wait longer", longest)
+                return
+            await asyncio.sleep(_LOOK_SECONDS)
+            passed_seconds += _LOOK_SECONDS
+            quiet_seconds = quiet_seconds + _LOOK_SECONDS if self.services.packets == packets else 0.0
+            packets = self.services.packets
 
     async def stop(self, final: bool) -> None:
         """Close the endpoint."""
@@ -176,13 +205,19 @@ async def _get(url: str) -> None:
         writer.close()
 
 
-def _lameduck(option: Line) -> float:
-    token = option.args[0]
-    try:
-        seconds = parse_with(token, parse_duration)
-    except ConfigError as error:
-        raise token.error(
-            f"unable to parse lameduck duration value: '{token.text}' : {error.message}",
-            label=ConfigError.NO_POSITION,
-        ) from None
-    return max(0.0, seconds)
+def _lameduck(option: Line) -> tuple[float, float]:
+    """The least and the most seconds to wait."""
+    seconds = []
+    for token in option.args:
+        try:
+            seconds.append(max(0.0, parse_with(token, parse_duration)))
+        except ConfigError as error:
+            raise token.error(
+                f"unable to parse lameduck duration value: '{token.text}' : {error.message}",
+                label=ConfigError.NO_POSITION,
+            ) from None
+    if len(seconds) == 1:
+        return seconds[0], max(seconds[0], _LONGEST_SECONDS)
+    if seconds[1] < seconds[0]:
+        raise option.args[1].error("the most seconds of lameduck are fewer than the least", hint="write them last")
+    return seconds[0], seconds[1]

@@ -7,6 +7,9 @@ Serves `/ready`: `200 OK` once all directives that report readiness (*kubernetes
 have *ready*. Until then it is `503`, with the names of those that are not, and they are logged. It is what a readiness
 probe of Kubernetes asks. One address may be named in several server blocks; each address tells about all blocks.
 
+Once the process has been told to end it is `503` as well, so that no new client is sent here while those that are on
+their way still get their answers; see `lameduck` of *health*.
+
 It may be used once in a server block.
 
 ## Syntax
@@ -54,6 +57,7 @@ from clusterdns.serving.plugin import Plugin
 
 PATH: Final = "/ready"
 _TEXT: Final = "text/plain; charset=utf-8"
+_LEAVING: Final[HttpAnswer] = (503, _TEXT, b"shutting down")
 _UNTIL_READY: Final = "until-ready"
 _CONTINUOUSLY: Final = "continuously"
 
@@ -125,6 +129,8 @@ class Ready(Plugin):
         return waiting
 
     def _answer(self, request: HttpRequest) -> HttpAnswer:
+        if self.services.leaving:
+            return _LEAVING
         # Every block is asked, so that each notes who was ready once.
         waiting = sorted(set().union(*[peer.not_ready() for peer in self.peers.all(self.services)]))
         if not waiting:

@@ -107,6 +107,14 @@ class Services(Protocol):
     def reloading(self) -> Reloading:
         """Its configuration."""
 
+    @property
+    def leaving(self) -> bool:
+        """True once the process was told to end: it answers on for a while, and wants no new clients."""
+
+    @property
+    def packets(self) -> int:
+        """How many DNS messages have come in so far, over all listeners and transports."""
+
     def fatal(self, message: str) -> None:
         """End the process: log ``[FATAL] message``, exit with 1."""
 

@@ -83,6 +83,8 @@ class FakeServices:
         self.refused_addresses = set()
         self.spawned = []
         self.fatalities = []
+        self.leaving = False
+        self.packets = 0
         self.digest = "running"
         self.on_disk = "running"
         self.reloads = []

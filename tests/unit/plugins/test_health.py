@@ -34,20 +34,51 @@ def test_a_plugin_that_did_not_start_stops_at_once():
     finished(make("health {\nlameduck 1h\n}").stop(True))
 
 
-def test_the_end_of_the_process_waits_while_health_answers(lines, monkeypatch):
-    plugin = make("health {\nlameduck 5s\n}")
+def lingering(text, monkeypatch, *, last_packet_seconds):
+    """How long the end is put off, in a time of its own, where queries come until ``last_packet_seconds``."""
+    plugin = make(text)
     finished(plugin.start())
-    seen = []
+    seconds = 0.0
 
-    async def sleep(seconds):
+    async def sleep(duration_seconds):
+        nonlocal seconds
         assert plugin.services.get(":8080", "/health") == (200, "OK")
-        seen.append(seconds)
+        seconds += duration_seconds
+        plugin.services.packets += seconds <= last_packet_seconds
 
     monkeypatch.setattr(asyncio, "sleep", sleep)
     finished(plugin.linger())
-    assert seen == [5]
-    assert lines() == [("INFO", "Going into lameduck mode for 5s")]
     finished(plugin.stop(True))
+    return seconds
+
+
+@pytest.mark.parametrize(
+    ("lameduck", "last_packet_seconds", "seconds"),
+    [
+        ("lameduck 5s", 0, 5),
+        ("lameduck 5s", 2.75, 5),
+        ("lameduck 5s", 4, 6),
+        ("lameduck 5s", 10, 12),
+        ("lameduck 5s", 3600, 25),
+        ("lameduck 40s", 3600, 40),
+        ("lameduck 5s 12s", 3600, 12),
+        ("lameduck 1s", 0, 2),
+        ("lameduck 0s", 3600, 0),
+    ],
+)
+def test_the_end_waits_for_lameduck_and_for_two_seconds_without_queries(
+    lameduck, last_packet_seconds, seconds, monkeypatch
+):
+    text = f"health {{\n{lameduck}\n}}"
+    assert lingering(text, monkeypatch, last_packet_seconds=last_packet_seconds) == seconds
+
+
+def test_the_wait_is_logged_and_so_is_its_end_while_queries_come(lines, monkeypatch):
+    lingering("health {\nlameduck 5s\n}", monkeypatch, last_packet_seconds=3600)
+    assert lines() == [
+        ("INFO", "Going into lameduck mode for 5s"),
+        ("WARNING", "Queries still come 25s after the end was asked for; it doesn't wait longer"),
+    ]
 
 
 def test_metrics_start_at_zero_and_a_failed_probe_counts(lines):
@@ -67,7 +98,7 @@ def test_options():
     assert (str(options.address), options.lameduck_seconds) == ("127.0.0.1:0", 60)
     assert str(parse("health [::1]:8080").address) == "[::1]:8080"
     options = parse("health {\nlameduck 5s\n}\nhealth :8081")
-    assert (str(options.address), options.lameduck_seconds) == (":8081", 5)
+    assert (str(options.address), options.lameduck_seconds, options.longest_seconds) == (":8081", 5, 25)
 
 
 @pytest.mark.parametrize(
@@ -83,6 +114,10 @@ def test_options():
         (
             "health {\nlameduck 5\n}",
             "unable to parse lameduck duration value: '5' : time: missing unit in duration \"5\"",
+        ),
+        (
+            "health {\nlameduck 20s 10s\n}",
+            "Corefile:3 - Error during parsing: the most seconds of lameduck are fewer than the least",
         ),
     ],
 )

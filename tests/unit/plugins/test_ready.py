@@ -33,6 +33,13 @@ def test_without_anything_to_wait_for_it_is_ready():
     assert services.get(":8181", "/ready") == OK
 
 
+def test_a_process_that_was_told_to_end_wants_no_new_clients():
+    services = FakeServices()
+    block(services, kubernetes=Waiting(True))
+    services.leaving = True
+    assert services.get(":8181", "/ready") == (503, "shutting down")
+
+
 def test_all_directives_that_wait_are_named_and_logged(caplog):
     caplog.set_level(logging.INFO, "clusterdns")
     services = FakeServices()
