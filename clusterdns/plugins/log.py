@@ -68,11 +68,8 @@ Only what goes wrong, and all about one zone in a format of its own:
 from __future__ import annotations
 
 import logging
-import re
 import time
-from collections.abc import Callable
-from functools import partial
-from typing import Final, TypeAlias
+from typing import Final
 
 import msgspec
 
@@ -80,35 +77,15 @@ from clusterdns.config.directive import DirectiveReader, Line
 from clusterdns.config.keys import expand_zones
 from clusterdns.dns import names
 from clusterdns.dns.peek import HEADER_BYTES
-from clusterdns.dns.types import (
-    FLAG_AA,
-    FLAG_AD,
-    FLAG_CD,
-    FLAG_QR,
-    FLAG_RA,
-    FLAG_RD,
-    FLAG_TC,
-    FLAG_Z,
-    QUERY,
-    class_text,
-    rcode_text,
-    type_text,
-)
 from clusterdns.errors import ConfigError
 from clusterdns.fastpath.answer import CompiledAnswer
 from clusterdns.serving.capabilities import Setup
 from clusterdns.serving.metadata import NO_METADATA
+from clusterdns.serving.placeholders import COMBINED, COMMON, Event, compile_format
 from clusterdns.serving.plugin import Plugin
 from clusterdns.serving.query import Query
 from clusterdns.serving.reply import Reply
 from clusterdns.serving.response import ResponseClass, response_class, response_type
-
-COMMON: Final = (
-    '{remote}:{port} - {>id} "{type} {class} {name} {proto} {size} {>do} {>bufsize}" '
-    "{rcode} {>rflags} {rsize} {duration}"
-)
-COMBINED: Final = COMMON + ' "{>opcode}"'
-EMPTY: Final = "-"
 
 _CLASSES: Final = {
     "all": frozenset(ResponseClass),
@@ -116,16 +93,8 @@ _CLASSES: Final = {
     "denial": frozenset({ResponseClass.DENIAL}),
     "error": frozenset({ResponseClass.ERROR}),
 }
-_FLAGS: Final = (
-    (FLAG_QR, "qr"), (FLAG_AA, "aa"), (FLAG_TC, "tc"), (FLAG_RD, "rd"), (FLAG_RA, "ra"), (FLAG_Z, "z"),
-    (FLAG_AD, "ad"), (FLAG_CD, "cd"),
-)  # fmt: skip
-_FLAGS_MASK: Final = sum(bit for bit, _ in _FLAGS)
 _RECORD_FIXED_BYTES: Final = 10
 _REMEMBERED_ANSWERS: Final = 4096
-
-_PLACEHOLDER: Final = re.compile(r"\{[^}]*\}")
-_METADATA: Final = "{/"
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -140,18 +109,6 @@ class Options(msgspec.Struct, frozen=True):
     """``rules``: in file order."""
 
     rules: tuple[Rule, ...]
-
-
-class Event(msgspec.Struct):
-    """A query and its reply, for the placeholders. ``rsize`` as ``{rsize}`` has it."""
-
-    query: Query
-    reply: Reply
-    rsize: int
-    duration_seconds: float
-
-
-Part: TypeAlias = Callable[[Event], str]
 
 
 class Log(Plugin):
@@ -235,94 +192,3 @@ def _summarize(query: Query, reply: Reply) -> tuple[ResponseClass, int]:
     size = HEADER_BYTES + len(query.name) + 4
     size += sum([len(record.name) + _RECORD_FIXED_BYTES + len(record.data) for record in records])
     return response_class(response_type(query, reply, time.time())), size
-
-
-def compile_format(text: str) -> Callable[[Event], str]:
-    """A function that fills in the placeholders of ``text``."""
-    parts: list[str | Part] = []
-    position = 0
-    for match in _PLACEHOLDER.finditer(text):
-        found = match.group()
-        part = _PLACEHOLDERS.get(found)
-        if part is None:
-            if not found.startswith(_METADATA):
-                continue
-            part = partial(_metadata, found[len(_METADATA) : -1])
-        parts += [text[position : match.start()], part]
-        position = match.end()
-    parts.append(text[position:])
-    steps = tuple(part for part in parts if part)
-
-    def format_line(event: Event) -> str:
-        return "".join([step if isinstance(step, str) else step(event) for step in steps])
-
-    return format_line
-
-
-def _metadata(label: str, event: Event) -> str:
-    return event.query.metadata.get(label) or EMPTY
-
-
-def _bracketed(address: str) -> str:
-    return f"[{address}]" if ":" in address else address or EMPTY
-
-
-def _rcode(event: Event) -> str:
-    return EMPTY if event.reply.dropped else rcode_text(event.reply.rcode)
-
-
-def _rsize(event: Event) -> str:
-    return "0" if event.reply.dropped else str(event.rsize)
-
-
-def _rflags(event: Event) -> str:
-    reply = event.reply
-    if reply.dropped:
-        return EMPTY
-    echoed = FLAG_RD | FLAG_CD if event.query.opcode == QUERY else 0
-    flags = FLAG_QR | reply.flags | event.query.flags & echoed & ~reply.cleared
-    return _FLAG_TEXTS.get(flags & _FLAGS_MASK) or _flags_text(flags)
-
-
-def _flags_text(flags: int) -> str:
-    return ",".join([name for bit, name in _FLAGS if flags & bit])
-
-
-_FLAG_TEXTS: Final = {
-    flags: _flags_text(flags) for flags in (FLAG_QR, FLAG_QR | FLAG_RD, FLAG_QR | FLAG_AA, FLAG_QR | FLAG_AA | FLAG_RD)
-}
-
-
-def _duration(event: Event) -> str:
-    return f"{event.duration_seconds:.9f}".rstrip("0").rstrip(".") + "s"
-
-
-def _do(event: Event) -> str:
-    edns = event.query.edns
-    return "true" if edns is not None and edns.do else "false"
-
-
-def _bufsize(event: Event) -> str:
-    limit = event.query.size_limit
-    lowered = event.reply.edns_size if event.query.client.protocol == "udp" else 0
-    return str(min(limit, lowered) if lowered else limit)
-
-
-_PLACEHOLDERS: Final[dict[str, Part]] = {
-    "{type}": lambda event: type_text(event.query.qtype),
-    "{name}": lambda event: names.to_text(event.query.key),
-    "{class}": lambda event: class_text(event.query.qclass),
-    "{proto}": lambda event: event.query.client.protocol,
-    "{size}": lambda event: str(len(event.query.packet)),
-    "{remote}": lambda event: _bracketed(event.query.client.address),
-    "{port}": lambda event: str(event.query.client.port),
-    "{local}": lambda event: _bracketed(event.query.client.local_address),
-    "{rcode}": _rcode,
-    "{rsize}": _rsize,
-    "{duration}": _duration,
-    "{>rflags}": _rflags,
-    "{>id}": lambda event: str(event.query.id),
-    "{>opcode}": lambda event: str(event.query.opcode),
-    "{>do}": _do,
-    "{>bufsize}": _bufsize,
-}
