@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TypeAlias
 
 from clusterdns.dns.types import REFUSED, SERVFAIL
 from clusterdns.serving.capabilities import HitObserver, MetadataCollector, Observer, ReplyEditor, View
@@ -11,9 +12,15 @@ from clusterdns.serving.plugin import Handler, Plugin, Result, after
 from clusterdns.serving.query import Query
 from clusterdns.serving.reply import Reply
 
+Watcher: TypeAlias = Callable[[Plugin | None, Handler], Handler]
+"""Puts itself in front of a plugin's handler, or that of the end of the chain (None)."""
+
 
 class Block:
     """A server block that runs.
+
+    place: where it stands in the Corefile, ``Corefile:3``.
+    view_name: the name of its view.
 
     handler: the chain's first plugin; None for a block without plugins in the chain.
     view: says which queries the block is for; None if for all of its zones.
@@ -23,8 +30,18 @@ class Block:
     stacktrace: True if they are to be logged with their traceback (``errors``).
     """
 
-    def __init__(self, plugins: Iterable[Plugin], *, debug: bool = False, stacktrace: bool = False) -> None:
+    def __init__(
+        self,
+        plugins: Iterable[Plugin],
+        *,
+        debug: bool = False,
+        stacktrace: bool = False,
+        place: str = "",
+        view_name: str = "",
+    ) -> None:
         self.plugins = tuple(plugins)
+        self.place = place
+        self.view_name = view_name
         self.debug = debug
         self.stacktrace = stacktrace
         self.handler = link(self.plugins)
@@ -50,6 +67,10 @@ class Block:
         finally:
             query.metadata = before
 
+    def watch(self, watcher: Watcher | None) -> None:
+        """Let ``watcher`` see the queries that come to each plugin from now on; None ends that."""
+        self.handler = link(self.plugins, watcher)
+
     def handle(self, query: Query) -> Result:
         """The chain's reply."""
         if self.handler is None:
@@ -66,14 +87,18 @@ class Block:
         return after(self.handler(query), lambda reply: editor.edit(query, reply))
 
 
-def link(plugins: tuple[Plugin, ...]) -> Handler | None:
+def link(plugins: tuple[Plugin, ...], watcher: Watcher | None = None) -> Handler | None:
     """Give each plugin of the chain the rest of it as ``next``; the result is the first one's handler."""
     handler: Handler | None = None
     for plugin in reversed(plugins):
         if not plugin.in_chain:
             continue
-        plugin.next = handler or _end_of_chain(plugin.name, plugin.end_rcode)
+        if handler is None:
+            handler = _end_of_chain(plugin.name, plugin.end_rcode)
+            handler = handler if watcher is None else watcher(None, handler)
+        plugin.next = handler
         handler = plugin.handle if plugin.pure else _not_reusable(plugin.handle)
+        handler = handler if watcher is None else watcher(plugin, handler)
     return handler
 
 

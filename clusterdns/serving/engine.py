@@ -26,6 +26,7 @@ from clusterdns.serving.plugin import Result, after
 from clusterdns.serving.query import Client, Query
 from clusterdns.serving.reply import Reply
 from clusterdns.serving.router import Router
+from clusterdns.serving.trace import Trace, TracedQuery, begin_inner
 
 MAX_LOOKUP_DEPTH: Final = 8
 """Internal look-ups that may lead to one another: more than any CNAME chain that is meant, few enough to end a loop."""
@@ -83,16 +84,21 @@ class Engine:
         self._batch_queries = [0] * _BATCH_BINS
         self._batch_seconds = [0.0] * _BATCH_BINS
 
-    def handle(self, packet: bytes, client: Client) -> Output:
-        """The reply to a message, None where there is none to send, or an awaitable of either. One message over UDP."""
+    def handle(self, packet: bytes, client: Client, trace: Trace | None = None) -> Output:
+        """The reply to a message, None where there is none to send, or an awaitable of either. One message over UDP.
+
+        trace: told what happens to the query, which then is nobody's: no observer sees it, nor is its reply remembered.
+        """
         started = perf_counter()
         try:
-            query = Query(packet, client)
+            query = Query(packet, client) if trace is None else TracedQuery(packet, client, trace)
         except QueryError as error:
             return refuse(packet, error)
         query.server = self.server
         query.resolve = self.resolve
         route = self.router.route(query)
+        if trace is not None:
+            trace.follow(query, self.router, route)
         if query.qclass != IN and not self._any_class:
             return self._write(query, None, Reply(REFUSED), started)
         if query.edns is not None and query.edns.version:
@@ -141,6 +147,8 @@ class Engine:
             return Reply.failure(f"more than {MAX_LOOKUP_DEPTH} look-ups lead to one another", plugin="engine")
         inner = query.derive(name=name, qtype=qtype, depth=depth)
         route = self.router.route(inner)
+        if query.trace is not None:
+            begin_inner(inner, self.router, route)
         if route is None:
             return Reply(REFUSED)
         inner.zone, block, by_client = route
@@ -150,6 +158,7 @@ class Engine:
     def _write(self, query: Query, block: Block | None, reply: Reply, started: float) -> Messages | None:
         stream: Iterator[bytes] = iter(())
         keep = reply.reusable and block is not None and block.reuse and not reply.error and reply.stream is None
+        keep = keep and query.trace is None  # what is explained is asked once
         memo = self.memo(query.client.protocol, query.client.family) if keep else None
         keep = memo is not None and memo.is_wanted(query.packet)
         if not keep and len(reply.variants) > 1:
@@ -167,6 +176,9 @@ class Engine:
         if messages and messages[0][2] << 8 & FLAG_TC:
             reply.flags |= FLAG_TC  # for the log
         duration = perf_counter() - started
+        if query.trace is not None:
+            query.trace.conclude(query, block, reply, duration)
+            return messages[0] if messages else None
         if block is None:
             self._faults.dropped(query, reply, size, duration)
             return messages[0] if messages else None

@@ -15,6 +15,7 @@ from clusterdns.serving.metadata import NO_METADATA, Metadata
 
 if TYPE_CHECKING:
     from clusterdns.serving.reply import Reply
+    from clusterdns.serving.trace import Trace
 
 MIN_UDP_BYTES = 512
 MAX_MESSAGE_BYTES = 65535
@@ -62,9 +63,12 @@ class Query(Peek):
     depth: how many internal look-ups led to this one, 0 for a client's query.
     derived: True if it differs from what the client sent.
     metadata: what the plugins of the server block know about the client's query; nothing without ``metadata``.
+    trace: what happens to it, only for queries that are explained (``TracedQuery``).
     """
 
     __slots__ = ("client", "depth", "derived", "metadata", "resolve", "server", "zone")
+
+    trace: Trace | None = None
 
     resolve: Callable[[Query, bytes, int], Reply | Awaitable[Reply]]
 
@@ -119,7 +123,7 @@ class Query(Peek):
         """A query like this one with another question or OPT, for the same client. Another name is asked in class IN
         unless ``qclass`` says otherwise.
         """
-        copy = object.__new__(Query)
+        copy = object.__new__(type(self))
         copy.client = self.client
         copy.zone = self.zone
         copy.server = self.server
