@@ -45,6 +45,7 @@ class Instance:
     """The plugins and engines of one plan.
 
     ports: the port that was taken for each listen address of the plan (differs from its own for port 0).
+    listening: False if nobody will be able to ask it from outside, so that plugins needn't make themselves known.
     engines: by listen address of the plan.
     """
 
@@ -56,6 +57,7 @@ class Instance:
         *,
         ports: Mapping[ListenAddress, int],
         directory: str = "",
+        listening: bool = True,
         crash: Callable[[BaseException], None] | None = None,
     ) -> None:
         self.plan = plan
@@ -66,9 +68,8 @@ class Instance:
         plugins: dict[ListenAddress, list[Plugin]] = {}
         for block_plan in plan.blocks:
             listen = listen_addresses(block_plan)
-            block = self._block(
-                block_plan, tuple((address, ports[address, port]) for address, port in listen), directory
-            )
+            known = tuple((address, ports[address, port]) for address, port in listen) if listening else ()
+            block = self._block(block_plan, known, directory)
             for place in listen:
                 plugins.setdefault(place, []).extend(block.plugins)
             for key in block_plan.keys:
@@ -96,7 +97,8 @@ class Instance:
         plugins = tuple(setup.siblings.values())
         self.plugins.extend(plugins)
         stacktrace = bool(getattr(setup.siblings.get("errors"), "stacktrace", False))
-        return Block(plugins, debug=setup.debug, stacktrace=stacktrace)
+        place = f"{plan.position.file}:{plan.position.line}"
+        return Block(plugins, debug=setup.debug, stacktrace=stacktrace, place=place, view_name=setup.view)
 
     async def start_answering(self) -> None:
         """Start the plugins of the query chains, those that answer first. Raises LifecycleError."""

@@ -161,7 +161,7 @@ class Transfer(Plugin):
 
     async def start(self) -> None:
         """Tell the secondary servers of all zones that there are."""
-        if any(use.secondaries for use in self._uses):
+        if self.setup.listen and any(use.secondaries for use in self._uses):
             for source in self._sources():
                 for zone in source.transferable():
                     if source.zone_records(zone) is not None:
