@@ -179,6 +179,18 @@ class ClusterHolder(ReadinessSource, Protocol):
 
 
 @runtime_checkable
+class SearchedCluster(ClusterHolder, Protocol):
+    """A cluster whose Pods complete names by a search list: ``NAMESPACE.svc.ZONE``, ``svc.ZONE``, ``ZONE``."""
+
+    @property
+    def search_zones(self) -> tuple[bytes, ...]:
+        """The zones of such lists: lower-case wire form, without reverse zones."""
+
+    def client_namespace(self, query: Query) -> str | None:
+        """The namespace of the Pod that asks; empty for a client that is no known Pod, None where Pods aren't watched."""
+
+
+@runtime_checkable
 class NameOwner(Protocol):
     """A plugin whose names come and go by events, so that nothing in front of it may keep an answer in their place."""
 

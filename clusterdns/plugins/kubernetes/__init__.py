@@ -105,7 +105,7 @@ from clusterdns.serving.plugin import Plugin, Result, after
 from clusterdns.serving.query import Query
 from clusterdns.serving.reply import Reply, Sections, read_sections
 from clusterdns.zone.compiler import Alias
-from clusterdns.zone.snapshot import Snapshot
+from clusterdns.zone.snapshot import Snapshot, is_reverse
 
 MAX_ALIASES: Final = 10
 """CNAME records followed within the zones, as many as CoreDNS follows."""
@@ -198,6 +198,18 @@ class Kubernetes(Plugin):
         if found is None:
             return None
         return isinstance(found, Alias) or found.rcode != NXDOMAIN or not self._falls_through(query.key)
+
+    @property
+    def search_zones(self) -> tuple[bytes, ...]:
+        """See SearchedCluster."""
+        return tuple(zone for zone in self.options.zone.zones if not is_reverse(zone))
+
+    def client_namespace(self, query: Query) -> str | None:
+        """See SearchedCluster."""
+        if self.options.zone.pods != "verified":
+            return None
+        pod = self.snapshot.pod_at(query.client.address)
+        return "" if pod is None else pod.namespace
 
     def metadata(self, query: Query, key: str) -> str:
         """See MetadataSource."""

@@ -5,6 +5,7 @@ import pytest
 from support.dns_cluster import Served, namespace, pod, put, query_for, remove
 
 from clusterdns.cluster.objects import Pod
+from clusterdns.serving.capabilities import SearchedCluster
 from clusterdns.serving.metadata import MetadataSource
 from clusterdns.serving.query import Client
 
@@ -93,3 +94,22 @@ def test_changes_of_a_pods_labels_are_known_and_forget_no_replies():
 
 def test_the_plugin_is_a_source_of_metadata():
     assert isinstance(served().plugin, MetadataSource)
+
+
+def test_what_search_lists_are_made_of():
+    pods = (WEB, Pod("testns", "on-node", ("10.9.0.1",), host_network=True))
+    server = served(*pods)
+    query = query_for("web.testns.svc", "A")
+
+    def namespace_at(address):
+        query.client = Client("udp", address, 4000, "192.0.2.53", 53)
+        return server.plugin.client_namespace(query)
+
+    assert [namespace_at(address) for address in ("10.1.0.1", "fd00::1", "10.9.0.1", "192.0.2.1")] == [
+        *("testns", "testns"),
+        *("", ""),
+    ]
+    assert served(*pods, options="{\npods insecure\n}").plugin.client_namespace(query) is None
+    plugin = served(options="cluster.local Example.ORG 10.0.0.0/8 ip6.arpa").plugin
+    assert plugin.search_zones == (b"\7cluster\5local\0", b"\7example\3org\0")
+    assert isinstance(plugin, SearchedCluster)
