@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """All directives in the order in which they see a query; what a Corefile says in which order does not matter.
 
-The order is CoreDNS's, and ``families``, which CoreDNS doesn't have, stands behind ``acl``. A directive without a class
-is known but not implemented yet: a Corefile that uses it is refused, never served without it.
+The order is CoreDNS's; ``families`` and ``warmup``, which CoreDNS doesn't have, stand behind ``acl``. A directive
+without a class is known but not implemented yet: a Corefile that uses it is refused, never served without it.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ DIRECTIVES: Final[dict[str, str | None]] = {
     "autopath": None,
     "acl": "clusterdns.plugins.acl:Acl",
     "families": "clusterdns.plugins.families:Families",
+    "warmup": "clusterdns.plugins.warmup:Warmup",
     "cache": "clusterdns.plugins.cache:Cache",
     "header": "clusterdns.plugins.header:Header",
     "dnssec": None,

@@ -119,5 +119,5 @@ def test_an_option_that_does_not_exist_would_be_noticed():
 
 @pytest.mark.parametrize("name", IMPLEMENTED)
 def test_metrics_are_named_with_their_labels(name):
-    for line in re.findall(r"(?m)^\* `(coredns_[^`]*)`", sections(name).get("Metrics", "")):
-        assert re.fullmatch(r"coredns_[a-z0-9_]+\{([a-z_]+(, [a-z_]+)*)?\}", line)
+    for line in re.findall(r"(?m)^\* `((?:core|cluster)dns_[^`]*)`", sections(name).get("Metrics", "")):
+        assert re.fullmatch(r"(core|cluster)dns_[a-z0-9_]+\{([a-z_]+(, [a-z_]+)*)?\}", line)
