@@ -44,6 +44,8 @@ class DeclaredService(msgspec.Struct, frozen=True):
     family_policy: str = ""
     node_ports: bool = True
     """spec.allocateLoadBalancerNodePorts"""
+    external_ips: tuple[str, ...] = ()
+    ingress: tuple[str, ...] = ()
 
     @property
     def key(self) -> Key:
@@ -65,7 +67,8 @@ class ContainerPort(msgspec.Struct, frozen=True, gc=False):
 
 class DeclaredPod(msgspec.Struct, frozen=True):
     """v1 Pod. ``ready`` is the condition of that name, True where no conditions are written; ``terminating``: it has a
-    deletionTimestamp; ``ips`` is empty where status has no address yet.
+    deletionTimestamp; ``ips`` is empty where status has no address yet; ``cluster_search`` and ``network_seconds`` are
+    those of ``objects.Pod``.
     """
 
     namespace: str
@@ -80,6 +83,8 @@ class DeclaredPod(msgspec.Struct, frozen=True):
     ports: tuple[ContainerPort, ...] = ()
     uid: str = ""
     host_network: bool = False
+    cluster_search: bool = True
+    network_seconds: int = 0
 
     @property
     def key(self) -> Key:

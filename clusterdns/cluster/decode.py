@@ -12,13 +12,12 @@ import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache, reduce
 from sys import intern
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
-from clusterdns.cluster import raw
+from clusterdns.cluster import fields, raw
 from clusterdns.cluster.declared import (
-    ContainerPort,
     Declared,
     DeclaredEndpoints,
     DeclaredKind,
@@ -40,17 +39,16 @@ from clusterdns.cluster.objects import (
     Service,
     ServicePort,
 )
-from clusterdns.cluster.validation import address_family, host_name_fault, label_fault, subdomain_fault
+from clusterdns.cluster.pods import declare_pod
+from clusterdns.cluster.validation import host_name_fault, label_fault, subdomain_fault
 from clusterdns.errors import ObjectError
 
 SERVICE_NAME = "kubernetes.io/service-name"
 NAMESPACE_NAME = "kubernetes.io/metadata.name"
 
 _TYPES = ("ClusterIP", "NodePort", "LoadBalancer", "ExternalName")
-_PROTOCOLS = ("TCP", "UDP", "SCTP")
 _FAMILIES = ("IPv4", "IPv6")
 _POLICIES = ("", "SingleStack", "PreferDualStack", "RequireDualStack")
-_PHASES = ("Pending", "Running", "Succeeded", "Failed", "Unknown")
 _PORT_NAME = re.compile(r"(?=.{1,15}\Z)(?=.*[a-z])[a-z0-9]+(-[a-z0-9]+)*")
 """IANA_SVC_NAME (RFC 6335 section 5.1) in lower case."""
 
@@ -112,6 +110,9 @@ def slim(declared: Declared) -> Object | None:
                 declared.uid,
                 declared.host_network,
                 tuple(sorted(declared.labels.items())),
+                declared.terminating,
+                declared.cluster_search,
+                declared.network_seconds,
             )
         case DeclaredNamespace():
             return Namespace(declared.name)
@@ -130,6 +131,8 @@ def service(declared: DeclaredService, cluster_ips: tuple[str, ...], node_ports:
             for port, node_port in zip(declared.ports, node_ports, strict=True)
         ),
         declared.external_name,
+        declared.external_ips,
+        declared.ingress,
     )
 
 
@@ -148,77 +151,16 @@ def _shape_error(error: msgspec.ValidationError) -> ObjectError:
     return ObjectError(reason[:1].lower() + reason[1:], (found["field"] or "").replace("[...]", ""))
 
 
-def _refuse(reason: str, field: str) -> NoReturn:
-    raise ObjectError(reason, field)
-
-
-def _choice(value: str | None, default: str, choices: tuple[str, ...], field: str) -> str:
-    if value is None or value == "":
-        return default
-    for choice in choices:
-        if value == choice:
-            return choice
-    _refuse(f"{value!r} must be one of {', '.join(filter(None, choices))}", field)
-
-
-def _labels(labels: dict[str, str | None] | None) -> dict[str, str]:
-    if not labels:
-        return {}
-    return {key: value or "" for key, value in labels.items()}
-
-
-def _named(
-    meta: raw.RawMeta | None, fault: Callable[[str], str], *, namespaced: bool = True
-) -> tuple[str, str, raw.RawMeta]:
-    """Namespace (``default`` where none is written, empty for kinds outside namespaces), name and metadata."""
-    if meta is None or not meta.name:
-        _refuse("is missing", "metadata.name")
-    if reason := fault(meta.name):
-        _refuse(reason, "metadata.name")
-    if not namespaced:
-        return "", meta.name, meta
-    namespace = meta.namespace or "default"
-    if reason := label_fault(namespace):
-        _refuse(reason, "metadata.namespace")
-    return intern(namespace), meta.name, meta
-
-
-def _port_number(port: int | None, field: str) -> int:
-    if port is None:
-        _refuse("is missing", field)
-    if not 1 <= port <= 65535:
-        _refuse(f"{port} must be 1–65535", field)
-    return port
-
-
-def _port_name(name: str | None, field: str) -> str:
-    if not name:
-        return ""
-    if reason := label_fault(name):
-        _refuse(reason, field)
-    return intern(name)
-
-
-def _address(text: str, family: str, field: str) -> str:
-    """The address itself, refused unless it is of the family (any of the two if that is empty)."""
-    found = address_family(text)
-    if not found:
-        _refuse(f"{text!r} is not an IP address", field)
-    if family and found != family:
-        _refuse(f"{text!r} is not an {family} address", field)
-    return text
-
-
 def _cluster_ips(spec: raw.RawServiceSpec) -> tuple[str, ...]:
     addresses = tuple(address for address in spec.cluster_ips or () if address)
     first = spec.cluster_ip or ""
     if addresses and first and first != addresses[0]:
-        _refuse(f"{first!r} must be the first of clusterIPs, which is {addresses[0]!r}", "spec.clusterIP")
+        fields.refuse(f"{first!r} must be the first of clusterIPs, which is {addresses[0]!r}", "spec.clusterIP")
     addresses = addresses or ((first,) if first else ())
     if addresses == ("None",):
         return ("None",)
     for index, address in enumerate(addresses):
-        _address(address, "", f"spec.clusterIPs[{index}]" if spec.cluster_ips else "spec.clusterIP")
+        fields.address(address, "", f"spec.clusterIPs[{index}]" if spec.cluster_ips else "spec.clusterIP")
     return addresses
 
 
@@ -226,17 +168,17 @@ def _declared_ports(ports: list[raw.RawServicePort] | None) -> tuple[DeclaredPor
     declared = []
     for index, port in enumerate(ports or ()):
         field = f"spec.ports[{index}]"
-        number = _port_number(port.port, f"{field}.port")
+        number = fields.port_number(port.port, f"{field}.port")
         target = port.target_port or number
         if isinstance(target, int):
-            _port_number(target, f"{field}.targetPort")
+            fields.port_number(target, f"{field}.targetPort")
         elif not _PORT_NAME.fullmatch(target):
-            _refuse(f"{target!r} is not the name of a port, and a number has no quotes", f"{field}.targetPort")
-        node_port = _port_number(port.node_port, f"{field}.nodePort") if port.node_port else 0
+            fields.refuse(f"{target!r} is not the name of a port, and a number has no quotes", f"{field}.targetPort")
+        node_port = fields.port_number(port.node_port, f"{field}.nodePort") if port.node_port else 0
         declared.append(
             _declared_port(
-                _port_name(port.name, f"{field}.name"),
-                _choice(port.protocol, "TCP", _PROTOCOLS, f"{field}.protocol"),
+                fields.port_name(port.name, f"{field}.name"),
+                fields.choice(port.protocol, "TCP", fields.PROTOCOLS, f"{field}.protocol"),
                 number,
                 target,
                 node_port,
@@ -246,53 +188,63 @@ def _declared_ports(ports: list[raw.RawServicePort] | None) -> tuple[DeclaredPor
 
 
 def _declare_service(shape: raw.RawService) -> DeclaredService:
-    namespace, name, meta = _named(shape.metadata, label_fault)
+    namespace, name, meta = fields.named(shape.metadata, label_fault)
     spec = shape.spec or raw.RawServiceSpec()
-    kind = _choice(spec.type, "ClusterIP", _TYPES, "spec.type")
+    kind = fields.choice(spec.type, "ClusterIP", _TYPES, "spec.type")
     external_name = ""
     if kind == "ExternalName":
         external_name = spec.external_name or ""
         if not external_name:
-            _refuse("is missing", "spec.externalName")
+            fields.refuse("is missing", "spec.externalName")
         if reason := host_name_fault(external_name):
-            _refuse(reason, "spec.externalName")
+            fields.refuse(reason, "spec.externalName")
     families = tuple(
-        _choice(family, "", _FAMILIES, f"spec.ipFamilies[{index}]")
+        fields.choice(family, "", _FAMILIES, f"spec.ipFamilies[{index}]")
         for index, family in enumerate(spec.ip_families or ())
     )
     return DeclaredService(
         namespace,
         name,
-        _labels(meta.labels),
+        fields.labels(meta.labels),
         type=kind,
         cluster_ips=() if kind == "ExternalName" else _cluster_ips(spec),
         ports=_declared_ports(spec.ports),
-        selector=_labels(spec.selector),
+        selector=fields.labels(spec.selector),
         external_name=external_name,
         publish_not_ready=bool(spec.publish_not_ready_addresses),
         families=families,
-        family_policy=_choice(spec.ip_family_policy, "", _POLICIES, "spec.ipFamilyPolicy"),
+        family_policy=fields.choice(spec.ip_family_policy, "", _POLICIES, "spec.ipFamilyPolicy"),
         node_ports=spec.allocate_load_balancer_node_ports is not False,
+        external_ips=tuple(
+            fields.address(text, "", f"spec.externalIPs[{index}]") for index, text in enumerate(spec.external_ips or ())
+        ),
+        ingress=_ingress(shape.status),
     )
+
+
+def _ingress(status: raw.RawServiceStatus | None) -> tuple[str, ...]:
+    balancer = status.load_balancer if status is not None else None
+    found = []
+    for index, entry in enumerate(balancer.ingress or () if balancer is not None else ()):
+        field = f"status.loadBalancer.ingress[{index}]"
+        if entry.ip:
+            found.append(fields.address(entry.ip, "", f"{field}.ip"))
+        elif entry.hostname:
+            if reason := host_name_fault(entry.hostname):
+                fields.refuse(reason, f"{field}.hostname")
+            found.append(entry.hostname)
+    return tuple(found)
 
 
 def _endpoint_ports(ports: list[raw.RawPort] | None, field: str) -> tuple[EndpointPort, ...]:
     return tuple(
         _endpoint_port(
-            _port_name(port.name, f"{field}[{index}].name"),
-            _choice(port.protocol, "TCP", _PROTOCOLS, f"{field}[{index}].protocol"),
-            None if port.port is None else _port_number(port.port, f"{field}[{index}].port"),
+            fields.port_name(port.name, f"{field}[{index}].name"),
+            fields.choice(port.protocol, "TCP", fields.PROTOCOLS, f"{field}[{index}].protocol"),
+            None if port.port is None else fields.port_number(port.port, f"{field}[{index}].port"),
         )
         for index, port in enumerate(ports or ())
     )
-
-
-def _hostname(hostname: str | None, field: str) -> str:
-    if not hostname:
-        return ""
-    if reason := label_fault(hostname):
-        _refuse(reason, field)
-    return hostname
 
 
 def _pod_name(reference: raw.RawReference | None) -> str:
@@ -303,26 +255,26 @@ def _slice_endpoint(endpoint: raw.RawEndpoint, address_type: str, index: int) ->
     field = f"endpoints[{index}]"
     addresses = tuple(endpoint.addresses or ())
     if not addresses:
-        _refuse("is missing", f"{field}.addresses")
+        fields.refuse("is missing", f"{field}.addresses")
     for number, address in enumerate(addresses):
         if address_type != "FQDN":
-            _address(address, address_type, f"{field}.addresses[{number}]")
+            fields.address(address, address_type, f"{field}.addresses[{number}]")
         elif reason := host_name_fault(address):
-            _refuse(reason, f"{field}.addresses[{number}]")
+            fields.refuse(reason, f"{field}.addresses[{number}]")
     return Endpoint(
         addresses,
         endpoint.conditions is None or endpoint.conditions.ready is not False,
-        _hostname(endpoint.hostname, f"{field}.hostname"),
+        fields.hostname(endpoint.hostname, f"{field}.hostname"),
         _pod_name(endpoint.target_ref),
     )
 
 
 def _declare_slice(shape: raw.RawSlice) -> DeclaredSlice:
-    namespace, name, meta = _named(shape.metadata, subdomain_fault)
-    labels = _labels(meta.labels)
-    address_type = _choice(shape.address_type, "", (*_FAMILIES, "FQDN"), "addressType")
+    namespace, name, meta = fields.named(shape.metadata, subdomain_fault)
+    labels = fields.labels(meta.labels)
+    address_type = fields.choice(shape.address_type, "", (*_FAMILIES, "FQDN"), "addressType")
     if not address_type:
-        _refuse("is missing", "addressType")
+        fields.refuse("is missing", "addressType")
     endpoints = tuple(
         _slice_endpoint(endpoint, address_type, index) for index, endpoint in enumerate(shape.endpoints or ())
     )
@@ -340,70 +292,25 @@ def _subset(subset: raw.RawSubset, field: str) -> Subset:
     ):
         for index, address in enumerate(addresses or ()):
             place = f"{field}.{name}[{index}]"
-            ip = _address(address.ip or "", "", f"{place}.ip")
-            hostname = _hostname(address.hostname, f"{place}.hostname")
+            ip = fields.address(address.ip or "", "", f"{place}.ip")
+            hostname = fields.hostname(address.hostname, f"{place}.hostname")
             endpoints.append(Endpoint((ip,), ready, hostname, _pod_name(address.target_ref)))
     return Subset(tuple(endpoints), _endpoint_ports(subset.ports, f"{field}.ports"))
 
 
 def _declare_endpoints(shape: raw.RawEndpoints) -> DeclaredEndpoints:
-    namespace, name, meta = _named(shape.metadata, subdomain_fault)
+    namespace, name, meta = fields.named(shape.metadata, subdomain_fault)
     subsets = tuple(_subset(subset, f"subsets[{index}]") for index, subset in enumerate(shape.subsets or ()))
-    return DeclaredEndpoints(namespace, name, _labels(meta.labels), subsets)
-
-
-def _pod_ips(status: raw.RawPodStatus) -> tuple[str, ...]:
-    texts = [entry.ip for entry in status.pod_ips or () if entry.ip]
-    if status.pod_ip and status.pod_ip not in texts:
-        texts.insert(0, status.pod_ip)
-    return tuple(_address(text, "", "status.podIPs" if status.pod_ips else "status.podIP") for text in texts)
-
-
-def _container_ports(spec: raw.RawPodSpec) -> tuple[ContainerPort, ...]:
-    """Of the containers, then of the sidecars: init containers with restartPolicy Always."""
-    sidecars = [container for container in spec.init_containers or () if container.restart_policy == "Always"]
-    return tuple(
-        ContainerPort(
-            intern(port.name),
-            _choice(port.protocol, "TCP", _PROTOCOLS, "spec.containers[].ports[].protocol"),
-            _port_number(port.container_port, "spec.containers[].ports[].containerPort"),
-        )
-        for container in (*(spec.containers or ()), *sidecars)
-        for port in container.ports or ()
-        if port.name
-    )
-
-
-def _declare_pod(shape: raw.RawPod) -> DeclaredPod:
-    namespace, name, meta = _named(shape.metadata, subdomain_fault)
-    spec = shape.spec or raw.RawPodSpec()
-    status = shape.status or raw.RawPodStatus()
-    ready = not status.conditions or any(
-        condition.type == "Ready" and condition.status == "True" for condition in status.conditions
-    )
-    return DeclaredPod(
-        namespace,
-        name,
-        _labels(meta.labels),
-        ips=_pod_ips(status),
-        ready=ready,
-        terminating=meta.deletion_timestamp is not None,
-        phase=_choice(status.phase, "Running", _PHASES, "status.phase"),
-        hostname=_hostname(spec.hostname, "spec.hostname"),
-        subdomain=_hostname(spec.subdomain, "spec.subdomain"),
-        ports=_container_ports(spec),
-        uid=meta.uid or "",
-        host_network=bool(spec.host_network),
-    )
+    return DeclaredEndpoints(namespace, name, fields.labels(meta.labels), subsets)
 
 
 def _declare_namespace(shape: raw.RawNamed) -> DeclaredNamespace:
-    _, name, meta = _named(shape.metadata, label_fault, namespaced=False)
-    return DeclaredNamespace(intern(name), {**_labels(meta.labels), NAMESPACE_NAME: name})
+    _, name, meta = fields.named(shape.metadata, label_fault, namespaced=False)
+    return DeclaredNamespace(intern(name), {**fields.labels(meta.labels), NAMESPACE_NAME: name})
 
 
 def _declare_node(shape: raw.RawNamed) -> DeclaredNode:
-    return DeclaredNode(_named(shape.metadata, subdomain_fault, namespaced=False)[1])
+    return DeclaredNode(fields.named(shape.metadata, subdomain_fault, namespaced=False)[1])
 
 
 _Build: TypeAlias = Callable[[Any], Declared]
@@ -426,7 +333,7 @@ _KINDS: dict[str, _Kind] = {
         _Kind("Service", "v1", raw.RawService, _declare_service),
         _Kind("Endpoints", "v1", raw.RawEndpoints, _declare_endpoints),
         _Kind("EndpointSlice", "discovery.k8s.io/", raw.RawSlice, _declare_slice),
-        _Kind("Pod", "v1", raw.RawPod, _declare_pod),
+        _Kind("Pod", "v1", raw.RawPod, declare_pod),
         _Kind("Namespace", "v1", raw.RawNamed, _declare_namespace),
         _Kind("Node", "v1", raw.RawNamed, _declare_node),
     )

@@ -24,7 +24,9 @@ class ServicePort(msgspec.Struct, frozen=True, gc=False):
 
 
 class Service(msgspec.Struct, frozen=True):
-    """v1 Service. ``cluster_ips`` is spec.clusterIPs: ``("None",)`` for headless, empty for ExternalName."""
+    """v1 Service. ``cluster_ips`` is spec.clusterIPs: ``("None",)`` for headless, empty for ExternalName;
+    ``external_ips`` is spec.externalIPs; ``ingress`` is status.loadBalancer.ingress: addresses and host names.
+    """
 
     namespace: str
     name: str
@@ -32,6 +34,8 @@ class Service(msgspec.Struct, frozen=True):
     cluster_ips: tuple[str, ...] = ()
     ports: tuple[ServicePort, ...] = ()
     external_name: str = ""
+    external_ips: tuple[str, ...] = ()
+    ingress: tuple[str, ...] = ()
 
     @property
     def key(self) -> Key:
@@ -80,6 +84,11 @@ class EndpointSlice(msgspec.Struct, frozen=True):
 class Pod(msgspec.Struct, frozen=True):
     """v1 Pod that runs: ``ips`` is status.podIPs (or podIP), those of its node with ``host_network``; ``labels``
     are sorted.
+
+    terminating: it has a deletionTimestamp.
+    cluster_search: its search list is the cluster's: dnsPolicy is ClusterFirst, and dnsConfig adds no searches.
+    network_seconds: since when it has its addresses, in seconds since 1970: the last transition of the condition
+        PodReadyToStartContainers, before Kubernetes 1.29 status.startTime; 0 where neither is there.
     """
 
     namespace: str
@@ -88,6 +97,9 @@ class Pod(msgspec.Struct, frozen=True):
     uid: str = ""
     host_network: bool = False
     labels: tuple[tuple[str, str], ...] = ()
+    terminating: bool = False
+    cluster_search: bool = True
+    network_seconds: int = 0
 
     @property
     def key(self) -> Key:

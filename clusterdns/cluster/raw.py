@@ -38,12 +38,27 @@ class RawServiceSpec(msgspec.Struct, rename="camel"):
     publish_not_ready_addresses: bool | None = None
     ip_families: list[str] | None = None
     ip_family_policy: str | None = None
+    external_ips: list[str] | None = msgspec.field(default=None, name="externalIPs")
     allocate_load_balancer_node_ports: bool | None = None
+
+
+class RawIngress(msgspec.Struct, gc=False):
+    ip: str | None = None
+    hostname: str | None = None
+
+
+class RawLoadBalancer(msgspec.Struct):
+    ingress: list[RawIngress] | None = None
+
+
+class RawServiceStatus(msgspec.Struct, rename="camel"):
+    load_balancer: RawLoadBalancer | None = None
 
 
 class RawService(msgspec.Struct):
     metadata: RawMeta | None = None
     spec: RawServiceSpec | None = None
+    status: RawServiceStatus | None = None
 
 
 class RawPort(msgspec.Struct, gc=False):
@@ -105,7 +120,13 @@ class RawContainer(msgspec.Struct, rename="camel"):
     restart_policy: str | None = None
 
 
+class RawDnsConfig(msgspec.Struct):
+    searches: list[str] | None = None
+
+
 class RawPodSpec(msgspec.Struct, rename="camel"):
+    dns_policy: str | None = None
+    dns_config: RawDnsConfig | None = None
     host_network: bool | None = None
     hostname: str | None = None
     subdomain: str | None = None
@@ -113,9 +134,10 @@ class RawPodSpec(msgspec.Struct, rename="camel"):
     init_containers: list[RawContainer] | None = None
 
 
-class RawCondition(msgspec.Struct, gc=False):
+class RawCondition(msgspec.Struct, rename="camel", gc=False):
     type: str | None = None
     status: str | None = None
+    last_transition_time: Any = None
 
 
 class RawPodIP(msgspec.Struct, gc=False):
@@ -126,6 +148,7 @@ class RawPodStatus(msgspec.Struct, rename="camel"):
     phase: str | None = None
     pod_ip: str | None = msgspec.field(default=None, name="podIP")
     pod_ips: list[RawPodIP] | None = msgspec.field(default=None, name="podIPs")
+    start_time: Any = None
     conditions: list[RawCondition] | None = None
 
 

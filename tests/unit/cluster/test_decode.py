@@ -123,6 +123,65 @@ def test_pods_have_what_their_clients_are_known_by():
     assert decode_object(pod) == Pod("default", "p", ("10.0.0.1",), "1-2", True, (("app", "web"),))
 
 
+def test_pods_tell_whether_their_search_list_is_the_clusters():
+    pod = {"kind": "Pod", "metadata": {"name": "p"}, "spec": {}, "status": {"podIP": "10.0.0.1"}}
+
+    def search(**spec: object) -> bool:
+        found = decode_object(changed(pod, "spec", spec))
+        assert isinstance(found, Pod)
+        return found.cluster_search
+
+    assert search()
+    assert search(dnsPolicy="ClusterFirst", dnsConfig={"options": [{"name": "ndots", "value": "2"}]})
+    assert search(dnsPolicy="ClusterFirstWithHostNet", dnsConfig={"searches": []})
+    assert not search(dnsPolicy="Default")
+    assert not search(dnsPolicy="None", dnsConfig={"nameservers": ["10.0.0.9"]})
+    assert not search(dnsConfig={"searches": ["corp.example"]})
+
+
+def test_pods_tell_since_when_they_have_addresses_and_that_they_end():
+    pod = {
+        "kind": "Pod",
+        "metadata": {"name": "p", "deletionTimestamp": "2026-01-01T00:00:00Z"},
+        "status": {
+            "podIP": "10.0.0.1",
+            "startTime": "1970-01-01T00:01:00Z",
+            "conditions": [
+                {"type": "PodScheduled", "status": "True", "lastTransitionTime": "1970-01-01T00:00:59Z"},
+                {"type": "PodReadyToStartContainers", "status": "True", "lastTransitionTime": "1970-01-01T00:02:00Z"},
+            ],
+        },
+    }
+
+    def decoded(value: dict[str, Any]) -> Pod:
+        found = decode_object(value)
+        assert isinstance(found, Pod)
+        return found
+
+    assert (decoded(pod).network_seconds, decoded(pod).terminating) == (120, True)
+    assert decoded(changed(pod, "status.conditions.1.status", "False")).network_seconds == 60
+    assert decoded(changed(pod, "status.conditions", None)).network_seconds == 60
+    assert decoded(changed(pod, "status", {"podIP": "10.0.0.1"})).network_seconds == 0
+    assert not decoded(changed(pod, "metadata.deletionTimestamp", None)).terminating
+    with pytest.raises(ObjectError, match=r"status\.startTime: 'noon' is not a time"):
+        decode_object(changed(changed(pod, "status.conditions", None), "status.startTime", "noon"))
+
+
+def test_addresses_outside_of_the_cluster():
+    service = changed(SERVICE, "spec.externalIPs", ["192.0.2.1", "2001:db8::1"])
+    service["status"] = {"loadBalancer": {"ingress": [{"ip": "192.0.2.2"}, {"hostname": "lb.example.com"}, {}]}}
+    found = decode_object(service)
+    assert isinstance(found, Service)
+    assert found.external_ips == ("192.0.2.1", "2001:db8::1")
+    assert found.ingress == ("192.0.2.2", "lb.example.com")
+    with pytest.raises(ObjectError, match=r"spec\.externalIPs\[1\]: 'x' is not an IP address"):
+        decode_object(changed(service, "spec.externalIPs.1", "x"))
+    with pytest.raises(ObjectError, match=r"ingress\[0\]\.ip: 'x' is not an IP address"):
+        decode_object(changed(service, "status.loadBalancer.ingress.0.ip", "x"))
+    with pytest.raises(ObjectError, match=r"ingress\[1\]\.hostname: 'a b' is not a domain name"):
+        decode_object(changed(service, "status.loadBalancer.ingress.1.hostname", "a b"))
+
+
 def test_headless_external_name_and_unallocated_services():
     headless = decode_object({"kind": "Service", "metadata": {"name": "h"}, "spec": {"clusterIP": "None"}})
     assert isinstance(headless, Service)
