@@ -142,6 +142,13 @@ class ManifestError(ClusterError):
         return f"{self.file}:{self.line}: {self.reason}" if self.line else f"{self.file}: {self.reason}"
 
 
+class SnapshotError(ClusterError):
+    """A file with a saved state of the cluster that can't be used. ``str()`` gives ``file: reason``."""
+
+    def __init__(self, reason: str, *, file: str) -> None:
+        super().__init__(f"{file}: {reason}")
+
+
 class ExpressionError(ClusterDNSError):
     """A regular expression, template, expression or duration that can't be parsed or evaluated.
 

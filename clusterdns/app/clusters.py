@@ -4,82 +4,133 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Hashable, Iterable
+from typing import Protocol
 
+from clusterdns.cluster.apiserver.options import WatchOptions
 from clusterdns.cluster.manifests.source import ManifestSource
+from clusterdns.cluster.objects import Kind
 from clusterdns.cluster.selectors import parse_selector
-from clusterdns.cluster.source import Source
 from clusterdns.cluster.store import Store
 from clusterdns.errors import ClusterError, LifecycleError
+from clusterdns.observability.metrics import Registry
 
 log = logging.getLogger("clusterdns.manifests")
 
-_Arguments = tuple[str, str, str, str]
+
+class Cluster(Protocol):
+    """One source and its store."""
+
+    @property
+    def store(self) -> Store: ...
+
+    def want(self, kinds: Iterable[Kind]) -> None:
+        """One more lease that needs these kinds. Raises ClusterError."""
+
+    def unwant(self, kinds: Iterable[Kind]) -> None:
+        """A lease that needed them has ended."""
+
+    def missing(self, kinds: Iterable[Kind]) -> tuple[Kind, ...]:
+        """Those of the kinds without which nobody should be sent here yet."""
+
+    async def stop(self) -> None:
+        """End the source."""
 
 
-class SharedCluster:
-    """One source and its store, with the number of leases on it."""
+class ManifestCluster:
+    """A directory of manifests: it always has all kinds."""
 
-    def __init__(self, source: Source) -> None:
-        self.source = source
+    def __init__(self, source: ManifestSource) -> None:
         self.store = Store()
-        self.leases = 0
+        self._source = source
+        source.start(self.store.apply_all)
+
+    def want(self, kinds: Iterable[Kind]) -> None:
+        """See Cluster."""
+
+    def unwant(self, kinds: Iterable[Kind]) -> None:
+        """See Cluster."""
+
+    def missing(self, kinds: Iterable[Kind]) -> tuple[Kind, ...]:
+        """See Cluster."""
+        return tuple(kind for kind in kinds if kind not in self.store.synced)
+
+    async def stop(self) -> None:
+        """See Cluster."""
+        await self._source.stop()
 
 
 class Lease:
     """See ClusterLease."""
 
-    def __init__(self, clusters: SharedClusters, arguments: _Arguments, cluster: SharedCluster) -> None:
+    def __init__(self, cluster: Cluster, kinds: frozenset[Kind], release: Callable[[], object]) -> None:
         self.store = cluster.store
-        self._clusters = clusters
-        self._arguments = arguments
+        self._cluster = cluster
+        self._kinds = kinds
+        self._release = release
         self._released = False
+
+    def missing(self) -> tuple[Kind, ...]:
+        """See ClusterLease."""
+        return self._cluster.missing(sorted(self._kinds))
 
     async def release(self) -> None:
         """Give the cluster back; the last one to do so ends its source."""
         if not self._released:
             self._released = True
-            await self._clusters.released(self._arguments)
+            self._cluster.unwant(self._kinds)
+            if self._release():
+                await self._cluster.stop()
 
 
 class SharedClusters:
     """See Clusters."""
 
-    def __init__(self) -> None:
-        self._clusters: dict[_Arguments, SharedCluster] = {}
+    def __init__(self, metrics: Registry) -> None:
+        self._metrics = metrics
+        self._clusters: dict[Hashable, tuple[Cluster, int]] = {}
 
     async def manifests(self, directory: str, service_cidr: str, labels: str, namespace_labels: str) -> Lease:
         """See Clusters."""
-        arguments = (directory, service_cidr, labels, namespace_labels)
-        cluster = self._clusters.get(arguments)
-        if cluster is None:
-            cluster = self._start(arguments)
-            self._clusters[arguments] = cluster
-        cluster.leases += 1
-        return Lease(self, arguments, cluster)
 
-    def _start(self, arguments: _Arguments) -> SharedCluster:
-        directory, service_cidr, labels, namespace_labels = arguments
-        try:
-            source = ManifestSource(
-                directory,
-                service_cidr=service_cidr,
-                labels=parse_selector(labels) if labels else None,
-                namespace_labels=parse_selector(namespace_labels) if namespace_labels else None,
-                report=_report,
+        def make() -> ManifestCluster:
+            return ManifestCluster(
+                ManifestSource(
+                    directory,
+                    service_cidr=service_cidr,
+                    labels=parse_selector(labels) if labels else None,
+                    namespace_labels=parse_selector(namespace_labels) if namespace_labels else None,
+                    report=_report,
+                )
             )
-            cluster = SharedCluster(source)
-            source.start(cluster.store.apply_all)
+
+        return self._lease((directory, service_cidr, labels, namespace_labels), make, frozenset())
+
+    async def api_server(self, options: WatchOptions, kinds: frozenset[Kind]) -> Lease:
+        """See Clusters."""
+
+        def make() -> Cluster:
+            from clusterdns.app.watched import WatchedCluster
+
+            return WatchedCluster(options, self._metrics)
+
+        return self._lease(options, make, kinds)
+
+    def _lease(self, key: Hashable, make: Callable[[], Cluster], kinds: frozenset[Kind]) -> Lease:
+        try:
+            cluster, leases = self._clusters.get(key) or (make(), 0)
+            cluster.want(kinds)
         except ClusterError as error:
             raise LifecycleError(f"plugin/kubernetes: {error}") from error
-        return cluster
+        self._clusters[key] = (cluster, leases + 1)
+        return Lease(cluster, kinds, lambda: self._released(key))
 
-    async def released(self, arguments: _Arguments) -> None:
-        """A lease has ended."""
-        cluster = self._clusters[arguments]
-        cluster.leases -= 1
-        if not cluster.leases:
-            del self._clusters[arguments]
-            await cluster.source.stop()
+    def _released(self, key: Hashable) -> bool:
+        """Count a lease that has ended. True if it was the last one."""
+        cluster, leases = self._clusters.pop(key)
+        if leases > 1:
+            self._clusters[key] = (cluster, leases - 1)
+        return leases == 1
 
 
 def _report(error: ClusterError) -> None:

@@ -11,7 +11,7 @@ from clusterdns.app.block import BlockSetup, ListenAddress, server_label
 from clusterdns.config.plan import BlockPlan, Plan
 from clusterdns.dns import names
 from clusterdns.plugins import table
-from clusterdns.serving.capabilities import Lingering, ReadinessSource, Services
+from clusterdns.serving.capabilities import ClusterHolder, Lingering, ReadinessSource, Services
 from clusterdns.serving.chain import Block
 from clusterdns.serving.engine import Engine, FaultCounter
 from clusterdns.serving.limits import ConnectionLimits, LimitsConnections
@@ -20,6 +20,9 @@ from clusterdns.serving.router import Router
 
 _STOP_SECONDS = 5.0
 """A plugin that takes longer to stop is left behind."""
+
+_READY_SECONDS = 5.0
+"""A plugin that doesn't say how long it may take to start may take this long."""
 
 _READY_POLL_SECONDS = 0.01
 
@@ -118,12 +121,13 @@ class Instance:
         """Wait for the plugins that put off the end."""
         await asyncio.gather(*(plugin.linger() for plugin in self._started if isinstance(plugin, Lingering)))
 
-    async def wait_ready(self, seconds: float) -> bool:
-        """Wait until the plugins that need time to start are ready, at most ``seconds``; False if some are not."""
+    async def wait_ready(self) -> bool:
+        """Wait until the plugins that need time to start are ready, as long as they ask for; False if some are not."""
         waiting = [
             plugin for plugin in self.plugins if isinstance(plugin, ReadinessSource) and not plugin.ready_by_queries
         ]
-        end = asyncio.get_running_loop().time() + seconds
+        timeouts = [plugin.startup_timeout_seconds for plugin in waiting if isinstance(plugin, ClusterHolder)]
+        end = asyncio.get_running_loop().time() + max(timeouts, default=_READY_SECONDS)
         while not all(plugin.ready() for plugin in waiting):
             if asyncio.get_running_loop().time() > end:
                 return False

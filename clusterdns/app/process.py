@@ -50,7 +50,7 @@ class Process:
         self._server = server
         self.metrics = Registry()
         self.http = AdminServers()
-        self.clusters = SharedClusters()
+        self.clusters = SharedClusters(self.metrics)
         self.reloading = server
         self.faults = Traffic(self.metrics)
 

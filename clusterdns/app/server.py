@@ -37,12 +37,6 @@ _GC_THRESHOLDS = (20_000, 20, 20)
 """Thousands of queries that wait for other servers come and go, and none of them is part of a cycle: with Python's own
 thresholds (700, 10, 10) the collector would walk them again and again, which takes a tenth of the time."""
 
-_START_SECONDS = 1.0
-"""The first queries wait so long in their sockets for a cluster to be read, rather than be told SERVFAIL."""
-
-_READY_SECONDS = 5.0
-"""On a reload the old instance answers for so long while the new one reads its cluster (CoreDNS's start-up timeout)."""
-
 log = logging.getLogger("clusterdns.server")
 
 
@@ -131,7 +125,6 @@ class Server:
         # Probes are answered while the cluster is being read; the first answer doesn't wait for their endpoints either.
         async with asyncio.TaskGroup() as together:
             together.create_task(instance.start_rest())
-            await instance.wait_ready(_START_SECONDS)
             if self._stopping is None:
                 await self._listeners.serve(instance.engines)
         if self._stopping is not None:
@@ -190,10 +183,9 @@ class Server:
             new = self._build(plan, ports)
             try:
                 await new.start_answering()
-                if not await new.wait_ready(_READY_SECONDS):
-                    log.warning(
-                        "the new configuration is not ready after %g s and takes over all the same", _READY_SECONDS
-                    )
+                # The old instance answers while the new one reads its cluster.
+                if not await new.wait_ready():
+                    log.warning("the new configuration is not ready in time and takes over all the same")
                 await new.start_rest()
             except BaseException:
                 await new.stop(False)

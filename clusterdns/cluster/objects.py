@@ -123,4 +123,12 @@ Object: TypeAlias = Service | EndpointSlice | Pod | Namespace
 
 Kind: TypeAlias = Literal["Service", "EndpointSlice", "Pod", "Namespace"]
 
+RESOURCES: dict[Kind, str] = {
+    "Namespace": "namespaces",
+    "Service": "services",
+    "EndpointSlice": "endpointslices",
+    "Pod": "pods",
+}
+"""What the API calls the kinds in its paths."""
+
 KINDS: tuple[Kind, ...] = ("Namespace", "Service", "EndpointSlice", "Pod")

@@ -74,6 +74,10 @@ class Store:
         objects = self._objects[kind]
         return tuple(objects[key] for key in sorted(objects))
 
+    def unordered(self, kind: Kind) -> list[Object]:
+        """All objects of the kind, in any order."""
+        return list(self._objects[kind].values())
+
     @overload
     def get(self, kind: Literal["Service"], key: Key) -> Service | None: ...
     @overload

@@ -4,7 +4,8 @@
 ## Description
 
 Serves `/ready`: `200 OK` once all directives that report readiness (*kubernetes*) are ready, in all server blocks that
-have *ready*. Until then it is `503`, with the names of those that are not, and they are logged. It is what a readiness
+have *ready*. Until then it is `503`, with the names of those that are not, and what they miss, as in
+`kubernetes(endpointslices)`; and they are logged. It is what a readiness
 probe of Kubernetes asks. One address may be named in several server blocks; each address tells about all blocks.
 
 Once the process has been told to end it is `503` as well, so that no new client is sent here while those that are on
@@ -51,7 +52,7 @@ import msgspec
 
 from clusterdns.config.address import HostPort, listen_address
 from clusterdns.config.directive import DirectiveReader, Line
-from clusterdns.serving.capabilities import HttpAnswer, HttpLease, HttpRequest, ReadinessSource, Setup
+from clusterdns.serving.capabilities import ClusterHolder, HttpAnswer, HttpLease, HttpRequest, ReadinessSource, Setup
 from clusterdns.serving.peers import Peers
 from clusterdns.serving.plugin import Plugin
 
@@ -123,7 +124,7 @@ class Ready(Plugin):
             if not isinstance(plugin, ReadinessSource) or name in self._was_ready:
                 continue
             if not plugin.ready():
-                waiting.add(name)
+                waiting.add(f"{name}({','.join(plugin.missing())})" if isinstance(plugin, ClusterHolder) else name)
             elif not self._options.continuously:
                 self._was_ready.add(name)
         return waiting

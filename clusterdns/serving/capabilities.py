@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Protocol, TypeAlias, runtime_checkable
 
+from clusterdns.cluster.apiserver.options import WatchOptions
+from clusterdns.cluster.objects import Kind
 from clusterdns.cluster.store import Store
 from clusterdns.dns.wire import Record
 from clusterdns.observability.metrics import Registry
@@ -66,12 +68,18 @@ class ClusterLease(Lease, Protocol):
     def store(self) -> Store:
         """Its objects."""
 
+    def missing(self) -> tuple[Kind, ...]:
+        """The kinds of the lease without which no client should be sent here yet; empty once it is ready."""
+
 
 class Clusters(Protocol):
     """The cluster sources of the process: one for each set of arguments, shared by all blocks and across reloads."""
 
     async def manifests(self, directory: str, service_cidr: str, labels: str, namespace_labels: str) -> ClusterLease:
         """The cluster that the manifests in a directory describe, loaded. Raises LifecycleError."""
+
+    async def api_server(self, options: WatchOptions, kinds: frozenset[Kind]) -> ClusterLease:
+        """The cluster of an API server, watched for these kinds from now on. Raises LifecycleError."""
 
 
 class Reloading(Protocol):
@@ -171,7 +179,16 @@ class ReadinessSource(Protocol):
 
 @runtime_checkable
 class ClusterHolder(ReadinessSource, Protocol):
-    """A plugin that answers for a cluster (``kubernetes``); ready once the cluster has been read."""
+    """A plugin that answers for a cluster (``kubernetes``); ready once the cluster has been read.
+
+    startup_timeout_seconds: how long a start, or a reload, waits for that.
+    """
+
+    @property
+    def startup_timeout_seconds(self) -> float: ...
+
+    def missing(self) -> tuple[str, ...]:
+        """The resources that keep it from being ready, as the API names them (``services``)."""
 
     @property
     def store(self) -> Store:

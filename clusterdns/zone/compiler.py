@@ -275,6 +275,10 @@ class Compiler:
         pods = [self.store.get("Pod", key) for key in self._pods.holders(address_key(address))]
         return pods[0] if len(pods) == 1 and pods[0] is not None and not pods[0].host_network else None
 
+    def is_cluster_address(self, address: str) -> bool:
+        """True if the address (an index key) is the clusterIP of a Service that is served."""
+        return any(self.is_exposed(namespace) for namespace, _ in self._services.holders(address))
+
     def has_pointer(self, address: str) -> bool:
         """True if the address (an index key) has a PTR record."""
         holders = chain(self._services.holders(address), self._endpoints.holders(address))

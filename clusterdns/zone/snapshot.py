@@ -11,12 +11,12 @@ from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from clusterdns.cluster.changes import ChangeSet
-from clusterdns.cluster.objects import Key, Pod
+from clusterdns.cluster.objects import Key, Kind, Pod
 from clusterdns.cluster.store import Store
 from clusterdns.dns import names
 from clusterdns.dns.types import AAAA, NS, PTR, SOA, SRV, TXT, A
 from clusterdns.fastpath.answer import CompiledAnswer
-from clusterdns.zone import schema
+from clusterdns.zone import dependence, schema
 from clusterdns.zone.addresses import IN_ADDR, IP6, is_full, parse_reverse
 from clusterdns.zone.authority import Authority
 from clusterdns.zone.compiler import Alias, Compiler, View, ZoneOptions
@@ -82,6 +82,30 @@ class Snapshot:
     def synced(self) -> bool:
         """True once every kind that the zones are made from has been listed."""
         return self._kinds <= self._store.synced
+
+    def unread(self, key: bytes, qtype: int) -> tuple[Kind, ...]:
+        """The kinds that the answer for a name (lower case) depends on and that haven't been listed yet."""
+        zone = self.zone_of(key)
+        labels = split_labels(key[: -zone.size]) if zone is not None else None
+        if zone is None or labels is None:
+            return ()
+        name = schema.parse_nameserver(labels) if zone.reverse and labels else schema.parse_name(labels)
+        if name.kind == "apex":
+            needed = dependence.ENDPOINTS if qtype == NS else frozenset()
+        elif name.kind == "none" and key.endswith(_ARPA):
+            needed = dependence.SERVICES if self._is_cluster_address(key) else dependence.ENDPOINTS
+        else:
+            service = self._store.get("Service", (name.namespace, name.service)) if name.service else None
+            needed = dependence.kinds_behind(name, service, needs_endpoint=self.options.ignore_empty)
+            known = "Namespace" in self._store.synced
+            if name.namespace and known and not self._compiler.is_exposed(name.namespace):
+                needed = frozenset()
+        synced = self._store.synced
+        return tuple(kind for kind in self.options.kinds if kind in needed and kind not in synced)
+
+    def _is_cluster_address(self, key: bytes) -> bool:
+        address = parse_reverse(key)
+        return address is not None and is_full(address) and self._compiler.is_cluster_address(address)
 
     def apply(self, changes: ChangeSet) -> bool:
         """Take over what the store has changed. False if nothing of it shows in the zones."""

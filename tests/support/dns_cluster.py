@@ -113,7 +113,11 @@ def remove(store: Store, *objects: Object) -> None:
 class _Lease:
     def __init__(self, store: Store) -> None:
         self.store = store
+        self.kinds: Iterable[Kind] = KINDS
         self.released = False
+
+    def missing(self) -> tuple[Kind, ...]:
+        return tuple(kind for kind in self.kinds if kind not in self.store.synced)
 
     async def release(self) -> None:
         self.released = True
@@ -129,6 +133,7 @@ class FakeSetup:
         self.resolver: Callable[[Query, bytes, int], Result] = lambda query, name, qtype: Reply()
         self.asked: list[tuple[str, int]] = []
         self.leased: list[tuple[str, ...]] = []
+        self.watched: list[tuple[WatchOptions, frozenset[Kind]]] = []
         self.lease = _Lease(store)
         self.services = self
         self.clusters = self
@@ -137,6 +142,14 @@ class FakeSetup:
     async def manifests(self, *arguments: str) -> _Lease:
         self.leased.append(arguments)
         return self.lease
+
+    async def api_server(self, options: WatchOptions, kinds: frozenset[Kind]) -> _Lease:
+        self.watched.append((options, kinds))
+        return self.lease
+
+    def spawn(self, name: str, work: Coroutine[Any, Any, None]) -> _Lease:
+        work.close()
+        return _Lease(self.lease.store)
 
     def local_addresses(self) -> tuple[str, ...]:
         return self._local_addresses

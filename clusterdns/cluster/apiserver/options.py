@@ -32,3 +32,23 @@ class ApiServerOptions(msgspec.Struct, frozen=True):
     qps: float = 0.0
     burst: int = 0
     max_inflight: int = 0
+
+
+class WatchOptions(msgspec.Struct, frozen=True):
+    """What is watched of an API server, and how. Equal ones share one set of watches.
+
+    server: which one.
+    labels: selector of Services, EndpointSlices and Pods; namespace_labels: of Namespaces; empty for all.
+    resync_seconds: the mean time between comparisons of what is held with what the server has; 0 for none (``resync``).
+    snapshot: path of the file that keeps the last state; empty for none (``snapshot``).
+    snapshot_max_age_seconds: a state up to this age counts as ready while the server can't be reached.
+    startup_timeout_seconds: how long the server may be out of reach before that.
+    """
+
+    server: ApiServerOptions = ApiServerOptions()
+    labels: str = ""
+    namespace_labels: str = ""
+    resync_seconds: float = 300.0
+    snapshot: str = ""
+    snapshot_max_age_seconds: float = 3600.0
+    startup_timeout_seconds: float = 5.0

@@ -86,12 +86,15 @@ The API server can't be used as the source of the cluster yet.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from functools import partial
 from typing import Final
 
+from clusterdns.cluster.apiserver.options import WatchOptions
 from clusterdns.cluster.changes import ChangeSet
+from clusterdns.cluster.objects import RESOURCES, Kind
 from clusterdns.cluster.store import Store
 from clusterdns.config.directive import DirectiveReader
 from clusterdns.dns import names
@@ -100,7 +103,7 @@ from clusterdns.dns.types import ANY, AXFR, CNAME, FLAG_TC, IN, IXFR, NXDOMAIN, 
 from clusterdns.dns.wire import Record
 from clusterdns.plugins.kubernetes.labels import CLIENT, client_value, name_value
 from clusterdns.plugins.kubernetes.options import KubernetesOptions, parse
-from clusterdns.serving.capabilities import ClusterLease, Setup
+from clusterdns.serving.capabilities import ClusterLease, Clusters, Lease, Setup
 from clusterdns.serving.plugin import Plugin, Result, after
 from clusterdns.serving.query import Query
 from clusterdns.serving.reply import Reply, Sections, read_sections
@@ -109,6 +112,11 @@ from clusterdns.zone.snapshot import Snapshot, is_reverse
 
 MAX_ALIASES: Final = 10
 """CNAME records followed within the zones, as many as CoreDNS follows."""
+
+_HOLD_SECONDS: Final = 1.0
+"""The first queries wait so long for the cluster to be read, rather than be told SERVFAIL."""
+
+_LOOK_SECONDS: Final = 0.01
 
 NOT_READY: Final = 14
 """Extended DNS error "Not Ready" (RFC 8914 section 4.15)."""
@@ -133,21 +141,69 @@ class Kubernetes(Plugin):
         self.options = options
         self._lease: ClusterLease | None = None
         self._unsubscribe: Callable[[], None] | None = None
+        self._opening: Lease | None = None
+        self._read: asyncio.Future[None] | None = None
 
     async def start(self) -> None:
         """Take the cluster and compile it."""
         options = self.options
         services = self.setup.services
-        self._lease = await services.clusters.manifests(
-            self.setup.path(options.manifests), options.service_cidr, options.labels, options.namespace_labels
-        )
+        self._lease = await self._take_cluster(services.clusters)
         store = self._lease.store
         self.snapshot = Snapshot(options.zone, store, time.time, services.local_addresses())
         self._unsubscribe = store.subscribe(self._apply)
         self.setup.publish()
+        if not self.snapshot.synced:
+            self._opening = services.spawn("kubernetes: start", self._open())
+
+    async def _open(self) -> None:
+        """Let the first queries wait for the cluster, and say so if it can't be read in time."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        self._read = loop.create_future()
+        timeout_seconds = self.startup_timeout_seconds
+        while not self.snapshot.synced:
+            passed_seconds = loop.time() - began
+            if passed_seconds > _HOLD_SECONDS and not self._read.done():
+                self._read.set_result(None)
+            if passed_seconds > timeout_seconds:
+                self.log.warning("starting server with unsynced Kubernetes API: %s", ", ".join(self.missing()))
+                break
+            await asyncio.sleep(_LOOK_SECONDS)
+        if not self._read.done():
+            self._read.set_result(None)
+
+    async def _when_read(self, query: Query) -> Reply:
+        assert self._read is not None
+        await asyncio.wait([self._read])
+        result = self.handle(query)
+        return result if isinstance(result, Reply) else await result
+
+    async def _take_cluster(self, clusters: Clusters) -> ClusterLease:
+        options = self.options
+        source = options.source
+        if source.manifests:
+            return await clusters.manifests(
+                self.setup.path(source.manifests), source.service_cidr, options.labels, options.namespace_labels
+            )
+        watch = WatchOptions(
+            server=source.api_server,
+            labels=options.labels,
+            namespace_labels=options.namespace_labels,
+            resync_seconds=source.resync_seconds,
+            snapshot=self.setup.path(source.snapshot) if source.snapshot else "",
+            snapshot_max_age_seconds=source.snapshot_max_age_seconds,
+            startup_timeout_seconds=source.startup_timeout_seconds,
+        )
+        return await clusters.api_server(watch, frozenset(options.zone.kinds))
 
     async def stop(self, final: bool) -> None:
         """Let go of the cluster."""
+        if self._opening is not None:
+            opening, self._opening = self._opening, None
+            await opening.release()
+        if self._read is not None and not self._read.done():
+            self._read.set_result(None)
         if self._unsubscribe is not None:
             self._unsubscribe()
             self._unsubscribe = None
@@ -163,7 +219,16 @@ class Kubernetes(Plugin):
 
     def ready(self) -> bool:
         """True once the cluster has been read."""
-        return self._lease is not None and self.snapshot.synced
+        return self._lease is not None and not self._lease.missing()
+
+    def missing(self) -> tuple[str, ...]:
+        """See ClusterHolder."""
+        return tuple(RESOURCES[kind] for kind in self._lease.missing()) if self._lease is not None else ()
+
+    @property
+    def startup_timeout_seconds(self) -> float:
+        """See ClusterHolder."""
+        return self.options.source.startup_timeout_seconds
 
     def _apply(self, changes: ChangeSet) -> None:
         if self.snapshot.apply(changes):
@@ -182,12 +247,10 @@ class Kubernetes(Plugin):
         if isinstance(found, Alias):
             return self._follow(query, found)
         synced = snapshot.synced
-        if found.rcode == NXDOMAIN:
-            if self._falls_through(query.key):
-                result = self.next(query)
-                return result if synced else after(result, self._doubt)
-            if not synced:
-                return self._not_ready(query)
+        if not synced and (unread := snapshot.unread(query.key, query.qtype)):
+            return self._not_ready(query, unread)
+        if found.rcode == NXDOMAIN and self._falls_through(query.key):
+            return self.next(query)
         reply = Reply.of_compiled(self.name, found)
         reply.reusable = synced
         return reply
@@ -221,28 +284,22 @@ class Kubernetes(Plugin):
     def _falls_through(self, key: bytes) -> bool:
         return any(key.endswith(zone) and names.is_in(key, zone) for zone in self.options.fallthrough)
 
-    def _not_ready(self, query: Query) -> Reply:
-        """The name may exist in what hasn't been read yet: no denial, which caches would keep."""
+    def _not_ready(self, query: Query, unread: tuple[Kind, ...]) -> Result:
+        """What there is to say of the name isn't known yet: neither a denial nor a part of it, which caches would keep."""
+        if self._read is not None and not self._read.done():
+            return self._when_read(query)
         answer = self.snapshot.failure(query.key)
         reply = Reply(SERVFAIL, plugin=self.name) if answer is None else Reply.of_compiled(self.name, answer)
-        reply.options = extended_error(NOT_READY, "the cluster has not been read yet")
-        reply.reusable = False
-        return reply
-
-    def _doubt(self, reply: Reply) -> Reply:
-        """Before the cluster has been read, another plugin's denial of a name in the zones can't be trusted."""
-        if reply.rcode == NXDOMAIN:
-            reply.rcode = SERVFAIL
-            reply.plugin = self.name
-            reply.set_records(Sections())
-            reply.options = extended_error(NOT_READY, "the cluster has not been read yet")
+        reply.options = extended_error(NOT_READY, f"not read from the cluster yet: {', '.join(unread)}")
         reply.reusable = False
         return reply
 
     def _follow(self, query: Query, alias: Alias) -> Result:
         """The CNAME record of the name, and what its target has of the type (RFC 1034 section 3.6.2)."""
-        chain = [self._cname(query.name, alias)]
         synced = self.snapshot.synced
+        if not synced and (unread := self.snapshot.unread(query.key, query.qtype)):
+            return self._not_ready(query, unread)
+        chain = [self._cname(query.name, alias)]
         if query.qtype in (CNAME, ANY):
             return self._chained(chain, Sections(), reusable=synced)
         name = alias.target
@@ -251,6 +308,8 @@ class Kubernetes(Plugin):
             key = name.lower()
             seen.add(key)
             found = self.snapshot.find(name, key, query.qtype)
+            if not synced and (unread := self.snapshot.unread(key, query.qtype)):
+                return self._not_ready(query, unread)
             if isinstance(found, Alias):
                 chain.append(self._cname(name, found))
                 name = found.target
@@ -258,8 +317,6 @@ class Kubernetes(Plugin):
             if found is None or (found.rcode == NXDOMAIN and self._falls_through(key)):
                 inner = query.derive(name=name)
                 return after(self.setup.resolve(query, name, query.qtype), partial(self._join, inner, chain))
-            if found.rcode == NXDOMAIN and not synced:
-                return self._not_ready(query)
             sections = read_sections(query.derive(name=name), found.counts, found.body)
             return self._chained(chain, sections, found.rcode, reusable=synced)
         failed = self._chained(chain, Sections(), SERVFAIL, reusable=synced)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable
 from functools import partial
 from typing import Final
@@ -16,29 +15,25 @@ from clusterdns.config.keys import expand_zones, is_reverse, is_within
 from clusterdns.dns import names
 from clusterdns.errors import ConfigError, ExpressionError
 from clusterdns.expressions.numerals import atoi
+from clusterdns.plugins.kubernetes.source import SourceOptions, SourceReader
 from clusterdns.zone.compiler import PodMode, ZoneOptions
 
 _MAX_TTL_SECONDS: Final = 3600
 _POD_MODES: Final[dict[str, PodMode]] = {"disabled": "disabled", "verified": "verified", "insecure": "insecure"}
-_LATER: Final = (
-    "endpoint", "tls", "kubeconfig", "apiserver_qps", "apiserver_burst", "apiserver_max_inflight", "multicluster",
-    "zonal", "startup_timeout",
-)  # fmt: skip
+
 
 
 class KubernetesOptions(msgspec.Struct, frozen=True):
     """One ``kubernetes`` directive.
 
     zone: what the zones hold.
-    manifests: the directory, as written.
-    service_cidr: networks, joined by commas.
+    source: where the cluster is.
     labels, namespace_labels: selectors, empty for all.
     fallthrough: zones, in lower-case wire form, for whose names the next plugin is asked.
     """
 
     zone: ZoneOptions
-    manifests: str
-    service_cidr: str = "10.96.0.0/12"
+    source: SourceOptions = SourceOptions()
     labels: str = ""
     namespace_labels: str = ""
     fallthrough: tuple[bytes, ...] = ()
@@ -55,15 +50,14 @@ class _OptionReader:
         self.pods: PodMode = "disabled"
         self.ttl_seconds = 5
         self.flags: set[str] = set()
-        self.texts = {"service_cidr": "10.96.0.0/12"}
+        self.texts: dict[str, str] = {}
         self.fallthrough: list[str] = []
-        self.meant_for_later = False
+        self.source = SourceReader(reader)
 
     def read(self) -> KubernetesOptions | None:
         self._read_zones()
         handlers: dict[str, Callable[[Line], None]] = {
-            "manifests": self._read_manifests,
-            "service_cidr": self._read_service_cidr,
+            **self.source.handlers(),
             "namespaces": self._read_namespaces,
             "namespace_labels": partial(self._read_selector, "namespace_label"),
             "labels": partial(self._read_selector, "label"),
@@ -73,7 +67,6 @@ class _OptionReader:
             "ttl": self._read_ttl,
             "ignore": self._read_ignore,
             "fallthrough": self._read_fallthrough,
-            **dict.fromkeys(_LATER, self._refuse_later),
         }
         self.reader.options(self.line, handlers)
         with self.reader.collecting():
@@ -92,7 +85,7 @@ class _OptionReader:
             ignore_empty="empty_service" in self.flags,
         )
         fallthrough = tuple(names.from_text(zone) for zone in self.fallthrough)
-        return KubernetesOptions(zone=zone, fallthrough=fallthrough, **self.texts)
+        return KubernetesOptions(zone=zone, source=self.source.finish(), fallthrough=fallthrough, **self.texts)
 
     def _read_zones(self) -> None:
         self.zones = self._zones(self.line) if self.line.args else list(self.reader.block.zones)
@@ -118,33 +111,11 @@ class _OptionReader:
                 "namespaces and namespace_labels cannot both be set",
                 hint="each namespace has the label kubernetes.io/metadata.name, which namespace_labels can select by",
             )
-        if "manifests" not in self.texts and not self.meant_for_later:
-            raise self.line.name.error(
-                "manifests DIR is missing: the API server can't be used as the source of the cluster yet",
-                hint="write manifests DIR into its block, where DIR holds the objects of the cluster as YAML or JSON",
-            )
         if {"noendpoints", "empty_service"} <= self.flags:
             self.reader.warn(
                 end, "noendpoints and ignore empty_service together leave no Service with a clusterIP",
                 hint="remove one of the two",
             )  # fmt: skip
-
-    def _read_manifests(self, line: Line) -> None:
-        self.texts["manifests"] = line.expect(1)[0]
-
-    def _read_service_cidr(self, line: Line) -> None:
-        networks = [word for text in line.expect(1, 2) for word in text.split(",")]
-        versions = []
-        for word in networks:
-            if "/" not in word:
-                raise line.args[0].error(f"service_cidr takes networks, not addresses: {word}", hint="add its mask")
-            try:
-                versions.append(ipaddress.ip_network(word).version)
-            except ValueError as error:
-                raise line.args[0].error(f"invalid service_cidr: {error}", hint="for example 10.96.0.0/12") from None
-        if len(set(versions)) < len(versions):
-            raise line.args[0].error("service_cidr takes one network of each family")
-        self.texts["service_cidr"] = ",".join(networks)
 
     def _read_namespaces(self, line: Line) -> None:
         if not line.args:
@@ -209,13 +180,6 @@ class _OptionReader:
             zones = expand_zones([token.text])[0]
             if zones and not any(is_within(zone, own) or is_within(own, zone) for zone in zones for own in self.zones):
                 self.reader.warn(token, f"fallthrough for {token.text} does nothing: it is outside the zones served")
-
-    def _refuse_later(self, line: Line) -> None:
-        self.meant_for_later = True
-        raise line.name.error(
-            f"'{line.name.text}' isn't implemented yet",
-            hint="manifests DIR is the only source of the cluster so far",
-        )
 
 
 def parse(reader: DirectiveReader) -> KubernetesOptions | None:
