@@ -119,6 +119,8 @@ class _OptionReader:
                 hint="each namespace has the label kubernetes.io/metadata.name, which namespace_labels can select by",
             )
         if "manifests" not in self.texts and not self.meant_for_later:
+            self._take_stand_in()
+        if "manifests" not in self.texts and not self.meant_for_later:
             raise self.line.name.error(
                 "manifests DIR is missing: the API server can't be used as the source of the cluster yet",
                 hint="write manifests DIR into its block, where DIR holds the objects of the cluster as YAML or JSON",
@@ -128,6 +130,17 @@ class _OptionReader:
                 end, "noendpoints and ignore empty_service together leave no Service with a clusterIP",
                 hint="remove one of the two",
             )  # fmt: skip
+
+    def _take_stand_in(self) -> None:
+        """Without a source, the cluster is the one that is given to the process in place of an API server."""
+        directory = self.reader.block.manifests
+        if directory:
+            self.texts["manifests"] = directory
+            self.reader.warn(
+                self.line.name,
+                f"the cluster is what the manifests in {directory} say, not the API server",
+                hint="this is for tests: leave out --manifests and CLUSTERDNS_MANIFESTS in a cluster",
+            )
 
     def _read_manifests(self, line: Line) -> None:
         self.texts["manifests"] = line.expect(1)[0]
