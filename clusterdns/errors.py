@@ -115,6 +115,22 @@ class ClusterError(ClusterDNSError):
     """Cluster objects that can't be read or used."""
 
 
+class ApiError(ClusterError):
+    """The API server can't be reached, refuses, or broke off.
+
+    reason: what happened; hint: the cure, empty where there is none but to wait. ``str()`` gives ``reason: hint``.
+    status: the HTTP status of a refusal, 0 for everything else.
+    timed_out: True where nothing came in time, as from a server that hangs.
+    """
+
+    def __init__(self, reason: str, hint: str = "", *, status: int = 0, timed_out: bool = False) -> None:
+        super().__init__(f"{reason}: {hint}" if hint else reason)
+        self.reason = reason
+        self.hint = hint
+        self.status = status
+        self.timed_out = timed_out
+
+
 class ObjectError(ClusterError):
     """A Kubernetes object that can't be used. ``field`` is the place in it, as in ``spec.ports[0].port``; empty for the
     whole object. ``str()`` gives ``field: reason``.
@@ -160,5 +176,17 @@ class ExpressionError(ClusterDNSError):
         self.offset = offset
 
 
+class PackageError(ClusterDNSError):
+    """A directive of another package that can't be used. ``hint`` is what to do about it."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
 class LifecycleError(ClusterDNSError):
     """The server can't start or go on: an address in use, a file that can't be written."""
+
+
+class ExplainError(ClusterDNSError):
+    """A query that can't be explained: a name that isn't one, a Pod without addresses, a server that isn't there."""

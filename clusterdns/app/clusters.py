@@ -84,10 +84,15 @@ class Lease:
 
 
 class SharedClusters:
-    """See Clusters."""
+    """See Clusters.
 
-    def __init__(self, metrics: Registry) -> None:
+    metrics: where watched clusters tell how they are.
+    keeps: False if they write no snapshots.
+    """
+
+    def __init__(self, metrics: Registry, *, keeps: bool = True) -> None:
         self._metrics = metrics
+        self._keeps = keeps
         self._clusters: dict[Hashable, tuple[Cluster, int]] = {}
 
     async def manifests(self, directory: str, service_cidr: str, labels: str, namespace_labels: str) -> Lease:
@@ -112,7 +117,7 @@ class SharedClusters:
         def make() -> Cluster:
             from clusterdns.app.watched import WatchedCluster
 
-            return WatchedCluster(options, self._metrics)
+            return WatchedCluster(options, self._metrics, keeps=self._keeps)
 
         return self._lease(options, make, kinds)
 

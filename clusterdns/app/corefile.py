@@ -18,6 +18,8 @@ from clusterdns.plugins import table
 from clusterdns.transports.interfaces import interface_addresses
 
 STDIN = "stdin"
+MANIFESTS_VARIABLE = "CLUSTERDNS_MANIFESTS"
+"""Names the directory that stands in for the API server where no other way says it."""
 
 
 class Corefile:
@@ -25,12 +27,16 @@ class Corefile:
 
     path: as given on the command line; ``stdin`` is read once and kept; empty for ``text``.
     text: the configuration itself, where it does not come from a file.
+    manifests: the directory that stands in for the API server where ``kubernetes`` names no source; empty for the one
+        in the environment.
     """
 
-    def __init__(self, path: str, *, text: str | None = None, default_port: int = 53) -> None:
+    def __init__(self, path: str, *, text: str | None = None, default_port: int = 53, manifests: str = "") -> None:
         self.path = "/dev/stdin" if path == STDIN else path
         self._text = sys.stdin.read() if path == STDIN else text
         self._default_port = default_port
+        manifests = manifests or os.environ.get(MANIFESTS_VARIABLE, "")
+        self._manifests = os.path.abspath(manifests) if manifests else ""
 
     @property
     def directory(self) -> str:
@@ -52,6 +58,7 @@ class Corefile:
             default_port=self._default_port,
             files=DiskFiles(),
             interface_addresses=interface_addresses,
+            manifests=self._manifests,
         )
 
     def plan(self) -> Plan:

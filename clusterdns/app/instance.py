@@ -121,13 +121,17 @@ class Instance:
         """Wait for the plugins that put off the end."""
         await asyncio.gather(*(plugin.linger() for plugin in self._started if isinstance(plugin, Lingering)))
 
-    async def wait_ready(self) -> bool:
-        """Wait until the plugins that need time to start are ready, as long as they ask for; False if some are not."""
+    async def wait_ready(self, seconds: float | None = None) -> bool:
+        """Wait until the plugins that need time to start are ready; False if some are not after ``seconds``, by default
+        as many as they ask for.
+        """
         waiting = [
             plugin for plugin in self.plugins if isinstance(plugin, ReadinessSource) and not plugin.ready_by_queries
         ]
-        timeouts = [plugin.startup_timeout_seconds for plugin in waiting if isinstance(plugin, ClusterHolder)]
-        end = asyncio.get_running_loop().time() + max(timeouts, default=_READY_SECONDS)
+        if seconds is None:
+            timeouts = [plugin.startup_timeout_seconds for plugin in self.plugins if isinstance(plugin, ClusterHolder)]
+            seconds = max(timeouts, default=_READY_SECONDS)
+        end = asyncio.get_running_loop().time() + seconds
         while not all(plugin.ready() for plugin in waiting):
             if asyncio.get_running_loop().time() > end:
                 return False

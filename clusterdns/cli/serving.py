@@ -33,18 +33,20 @@ def serve_corefile(
     default_port: int = 53,
     pidfile: str = "",
     quiet: bool = False,
+    manifests: str = "",
     unreadable_hint: str = "give the Corefile's path with -conf",
 ) -> int:
     """Serve a Corefile until a signal ends it; the exit code.
 
     path: the file, ``stdin``, or empty for ``text`` (the built-in configuration where that is None).
+    manifests: the directory that stands in for the API server where the Corefile names no source of the cluster.
     unreadable_hint: what to do if the file can't be read.
     """
     configure(1)
     if path == STDIN and sys.stdin.isatty():
         sys.stderr.write("-conf stdin: standard input is a terminal; pipe the Corefile in\n")
         return EXIT_FAILED
-    corefile = Corefile(path, text=text if path else text or "", default_port=default_port)
+    corefile = Corefile(path, text=text if path else text or "", default_port=default_port, manifests=manifests)
 
     def announce(plan: Plan, ports: dict[tuple[str, int], int]) -> None:
         if not quiet:

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a source tells the store, and what the store tells those who watch it.
 
-A source speaks in four events, each about one kind. They are applied in the order of arrival.
+A source speaks in events, each about one kind. They are applied in the order of arrival.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import TypeAlias
 
 import msgspec
@@ -27,11 +27,17 @@ class Replace(msgspec.Struct, frozen=True):
 
 
 class Apply(msgspec.Struct, frozen=True):
-    """The object is new or changed."""
+    """The object is new or changed.
+
+    triggered_seconds: when what the change follows from happened, in seconds since 1970 (of an EndpointSlice, its
+        annotation endpoints.kubernetes.io/last-change-trigger-time); None where that isn't known, and for objects out
+        of a list, which may have changed long ago. It is no part of the object: a new time alone is no change.
+    """
 
     kind: Kind
     object: Object
     revision: str = ""
+    triggered_seconds: float | None = None
 
 
 class Delete(msgspec.Struct, frozen=True):
@@ -49,16 +55,39 @@ class Bookmark(msgspec.Struct, frozen=True):
     revision: str
 
 
-Event: TypeAlias = Replace | Apply | Delete | Bookmark
+class Prune(msgspec.Struct, frozen=True):
+    """The end of a list that came as Apply events, in as many steps as it took: whatever isn't among ``kept`` is gone.
+    The kind is synced after it.
+
+    kept: the names that were listed, by namespace (the empty one for kinds without); read at once.
+    """
+
+    kind: Kind
+    kept: Mapping[str, Container[str]]
+    revision: str = ""
+
+
+class Forget(msgspec.Struct, frozen=True):
+    """The source no longer speaks for the kind: its objects are gone, and it isn't synced."""
+
+    kind: Kind
+    revision: str = ""
+
+
+Event: TypeAlias = Replace | Apply | Delete | Bookmark | Prune | Forget
 
 
 class Change(msgspec.Struct, frozen=True):
-    """One object before and after; ``old`` is None for a new one, ``new`` for a deleted one."""
+    """One object before and after; ``old`` is None for a new one, ``new`` for a deleted one.
+
+    triggered_seconds: of the last Apply event.
+    """
 
     kind: Kind
     key: Key
     old: Object | None
     new: Object | None
+    triggered_seconds: float | None = None
 
 
 class ChangeSet(msgspec.Struct, frozen=True):

@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from clusterdns.cluster.objects import Endpoint, EndpointPort, EndpointSlice, Key
+from clusterdns.cluster.objects import Endpoint, EndpointPort, EndpointSlice, Key, ServiceImport
 
 
 class DeclaredPort(msgspec.Struct, frozen=True, gc=False):
@@ -107,6 +107,16 @@ class DeclaredSlice(msgspec.Struct, frozen=True):
         return self.slice.key
 
 
+class DeclaredImport(msgspec.Struct, frozen=True):
+    """multicluster.x-k8s.io ServiceImport. No selector applies to it, so its labels aren't kept."""
+
+    service_import: ServiceImport
+
+    @property
+    def key(self) -> Key:
+        return self.service_import.key
+
+
 class Subset(msgspec.Struct, frozen=True):
     """subsets[] of Endpoints; what is under notReadyAddresses is in ``endpoints`` as not ready."""
 
@@ -149,7 +159,13 @@ class DeclaredNode(msgspec.Struct, frozen=True):
 
 
 Declared: TypeAlias = (
-    DeclaredService | DeclaredEndpoints | DeclaredSlice | DeclaredPod | DeclaredNamespace | DeclaredNode
+    DeclaredService
+    | DeclaredEndpoints
+    | DeclaredSlice
+    | DeclaredPod
+    | DeclaredNamespace
+    | DeclaredNode
+    | DeclaredImport
 )
 
-DeclaredKind: TypeAlias = Literal["Service", "Endpoints", "EndpointSlice", "Pod", "Namespace", "Node"]
+DeclaredKind: TypeAlias = Literal["Service", "Endpoints", "EndpointSlice", "Pod", "Namespace", "Node", "ServiceImport"]

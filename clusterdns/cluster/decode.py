@@ -20,6 +20,7 @@ from clusterdns.cluster import fields, raw
 from clusterdns.cluster.declared import (
     Declared,
     DeclaredEndpoints,
+    DeclaredImport,
     DeclaredKind,
     DeclaredNamespace,
     DeclaredNode,
@@ -37,6 +38,7 @@ from clusterdns.cluster.objects import (
     Object,
     Pod,
     Service,
+    ServiceImport,
     ServicePort,
 )
 from clusterdns.cluster.pods import declare_pod
@@ -44,9 +46,12 @@ from clusterdns.cluster.validation import host_name_fault, label_fault, subdomai
 from clusterdns.errors import ObjectError
 
 SERVICE_NAME = "kubernetes.io/service-name"
+IMPORT_NAME = "multicluster.kubernetes.io/service-name"
+SOURCE_CLUSTER = "multicluster.kubernetes.io/source-cluster"
 NAMESPACE_NAME = "kubernetes.io/metadata.name"
 
 _TYPES = ("ClusterIP", "NodePort", "LoadBalancer", "ExternalName")
+_IMPORT_TYPES = ("ClusterSetIP", "Headless")
 _FAMILIES = ("IPv4", "IPv6")
 _POLICIES = ("", "SingleStack", "PreferDualStack", "RequireDualStack")
 _PORT_NAME = re.compile(r"(?=.{1,15}\Z)(?=.*[a-z])[a-z0-9]+(-[a-z0-9]+)*")
@@ -102,6 +107,8 @@ def slim(declared: Declared) -> Object | None:
             return service(declared, declared.cluster_ips, tuple(port.node_port for port in declared.ports))
         case DeclaredSlice():
             return declared.slice
+        case DeclaredImport():
+            return declared.service_import
         case DeclaredPod() if declared.ips and declared.phase in ("Running", "Pending"):
             return Pod(
                 declared.namespace,
@@ -261,11 +268,16 @@ def _slice_endpoint(endpoint: raw.RawEndpoint, address_type: str, index: int) ->
             fields.address(address, address_type, f"{field}.addresses[{number}]")
         elif reason := host_name_fault(address):
             fields.refuse(reason, f"{field}.addresses[{number}]")
+    conditions = endpoint.conditions or raw.RawConditions()
+    ready = conditions.ready is not False
     return Endpoint(
         addresses,
-        endpoint.conditions is None or endpoint.conditions.ready is not False,
+        ready,
         fields.hostname(endpoint.hostname, f"{field}.hostname"),
         _pod_name(endpoint.target_ref),
+        ready if conditions.serving is None else conditions.serving,
+        bool(conditions.terminating),
+        intern(endpoint.zone or ""),
     )
 
 
@@ -279,8 +291,9 @@ def _declare_slice(shape: raw.RawSlice) -> DeclaredSlice:
         _slice_endpoint(endpoint, address_type, index) for index, endpoint in enumerate(shape.endpoints or ())
     )
     ports = _endpoint_ports(shape.ports, "ports")
+    owner, imported, cluster = (intern(labels.get(key, "")) for key in (SERVICE_NAME, IMPORT_NAME, SOURCE_CLUSTER))
     return DeclaredSlice(
-        EndpointSlice(namespace, name, intern(labels.get(SERVICE_NAME, "")), address_type, endpoints, ports), labels
+        EndpointSlice(namespace, name, owner, address_type, endpoints, ports, imported, cluster), labels
     )
 
 
@@ -294,7 +307,7 @@ def _subset(subset: raw.RawSubset, field: str) -> Subset:
             place = f"{field}.{name}[{index}]"
             ip = fields.address(address.ip or "", "", f"{place}.ip")
             hostname = fields.hostname(address.hostname, f"{place}.hostname")
-            endpoints.append(Endpoint((ip,), ready, hostname, _pod_name(address.target_ref)))
+            endpoints.append(Endpoint((ip,), ready, hostname, _pod_name(address.target_ref), ready))
     return Subset(tuple(endpoints), _endpoint_ports(subset.ports, f"{field}.ports"))
 
 
@@ -302,6 +315,22 @@ def _declare_endpoints(shape: raw.RawEndpoints) -> DeclaredEndpoints:
     namespace, name, meta = fields.named(shape.metadata, subdomain_fault)
     subsets = tuple(_subset(subset, f"subsets[{index}]") for index, subset in enumerate(shape.subsets or ()))
     return DeclaredEndpoints(namespace, name, fields.labels(meta.labels), subsets)
+
+
+def _declare_import(shape: raw.RawImport) -> DeclaredImport:
+    namespace, name, _ = fields.named(shape.metadata, label_fault)
+    spec = shape.spec or raw.RawImportSpec()
+    ips = tuple(fields.address(text, "", f"spec.ips[{index}]") for index, text in enumerate(spec.ips or ()))
+    ports = tuple(
+        _service_port(
+            fields.port_name(port.name, f"spec.ports[{index}].name"),
+            fields.choice(port.protocol, "TCP", fields.PROTOCOLS, f"spec.ports[{index}].protocol"),
+            fields.port_number(port.port, f"spec.ports[{index}].port"),
+        )
+        for index, port in enumerate(spec.ports or ())
+    )
+    kind = fields.choice(spec.type, "ClusterSetIP", _IMPORT_TYPES, "spec.type")
+    return DeclaredImport(ServiceImport(namespace, name, kind, ips, ports))
 
 
 def _declare_namespace(shape: raw.RawNamed) -> DeclaredNamespace:
@@ -336,6 +365,7 @@ _KINDS: dict[str, _Kind] = {
         _Kind("Pod", "v1", raw.RawPod, declare_pod),
         _Kind("Namespace", "v1", raw.RawNamed, _declare_namespace),
         _Kind("Node", "v1", raw.RawNamed, _declare_node),
+        _Kind("ServiceImport", "multicluster.x-k8s.io/", raw.RawImport, _declare_import),
     )
 }
 

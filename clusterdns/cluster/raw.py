@@ -62,7 +62,7 @@ class RawService(msgspec.Struct):
 
 
 class RawPort(msgspec.Struct, gc=False):
-    """ports[] of an EndpointSlice and of a subset of Endpoints."""
+    """ports[] of an EndpointSlice, of a subset of Endpoints and of a ServiceImport."""
 
     name: str | None = None
     protocol: str | None = None
@@ -76,6 +76,8 @@ class RawReference(msgspec.Struct, gc=False):
 
 class RawConditions(msgspec.Struct, gc=False):
     ready: bool | None = None
+    serving: bool | None = None
+    terminating: bool | None = None
 
 
 class RawEndpoint(msgspec.Struct, rename="camel"):
@@ -83,6 +85,7 @@ class RawEndpoint(msgspec.Struct, rename="camel"):
     conditions: RawConditions | None = None
     hostname: str | None = None
     target_ref: RawReference | None = None
+    zone: str | None = None
 
 
 class RawSlice(msgspec.Struct, rename="camel"):
@@ -156,6 +159,19 @@ class RawPod(msgspec.Struct):
     metadata: RawMeta | None = None
     spec: RawPodSpec | None = None
     status: RawPodStatus | None = None
+
+
+class RawImportSpec(msgspec.Struct):
+    type: str | None = None
+    ips: list[str] | None = None
+    ports: list[RawPort] | None = None
+
+
+class RawImport(msgspec.Struct):
+    """ServiceImport."""
+
+    metadata: RawMeta | None = None
+    spec: RawImportSpec | None = None
 
 
 class RawNamed(msgspec.Struct):

@@ -3,10 +3,12 @@
 
 A source turns what it reads into events and hands them to a sink, the store's ``apply_all``. Per kind:
 
-- first a ``Replace`` with everything there is (the result of a list); the kind is synced from then on,
+- first a ``Replace`` with everything there is (the result of a list), or ``Apply`` for each object of a list that comes
+  in parts, with a ``Prune`` at its end; the kind is synced from then on,
 - then ``Apply`` and ``Delete`` in the order in which they happened, as many in one call as belong to one step,
 - a ``Bookmark`` where only the revision has moved on,
-- a ``Replace`` again wherever events may have been missed (a relist).
+- a list again, in either form, wherever events may have been missed (a relist),
+- a ``Forget`` if the source stops to speak for the kind.
 
 While it can't read, a source says nothing: the store keeps the last picture, and ``problems`` tells why.
 """

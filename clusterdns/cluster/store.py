@@ -3,7 +3,8 @@
 
 Events are applied in the order in which they are handed in, whatever source they come from; one source speaks for a
 kind. An event that leaves every object equal to what it was causes no change. A list is applied as the difference to
-what is there, and the object that is there stays where the new one equals it, so a relist costs no second copy.
+what is there, and the object that is there stays where the new one equals it, so a relist costs no second copy. Changes
+come in the order of events; what the end of a list removes is sorted by key.
 
 Nothing here is thread-safe: all calls come from one thread.
 """
@@ -11,15 +12,31 @@ Nothing here is thread-safe: all calls come from one thread.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
-from typing import Literal, TypeAlias, overload
+from collections.abc import Callable, Container, Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, Literal, TypeAlias, overload
 
-from clusterdns.cluster.changes import Apply, Change, ChangeSet, Delete, Event, Replace
-from clusterdns.cluster.objects import KINDS, EndpointSlice, Key, Kind, Namespace, Object, Pod, Service
+from clusterdns.cluster.changes import Apply, Change, ChangeSet, Delete, Event, Forget, Prune, Replace
+from clusterdns.cluster.objects import KINDS, EndpointSlice, Key, Kind, Namespace, Object, Pod, Service, ServiceImport
 
 Subscriber: TypeAlias = Callable[[ChangeSet], object]
 
+_Owned: TypeAlias = dict[str, dict[str, tuple[EndpointSlice, ...]]]
+"""EndpointSlices by namespace and owner, sorted by name. Most owners have one: a tuple is a quarter of a dict."""
+
+_NONE: Mapping[str, Any] = MappingProxyType({})
+
 _log = logging.getLogger(__name__)
+
+
+class _Step:
+    """What one step has touched: the objects as they were before it, and when what changed them happened."""
+
+    __slots__ = ("before", "triggered")
+
+    def __init__(self) -> None:
+        self.before: dict[tuple[Kind, Key], Object | None] = {}
+        self.triggered: dict[tuple[Kind, Key], float] = {}
 
 
 class Store:
@@ -30,9 +47,11 @@ class Store:
     """
 
     def __init__(self) -> None:
-        self._objects: dict[Kind, dict[Key, Object]] = {kind: {} for kind in KINDS}
-        self._slices: dict[Key, dict[str, EndpointSlice]] = {}
-        self._services: dict[str, dict[str, Service]] = {}
+        # By namespace, then by name: that is half the memory of keys that are tuples, and namespaces are at hand.
+        self._objects: dict[Kind, dict[str, dict[str, Object]]] = {kind: {} for kind in KINDS}
+        self._counts: dict[Kind, int] = dict.fromkeys(KINDS, 0)
+        self._slices: _Owned = {}
+        self._imported: _Owned = {}
         self._revisions: dict[Kind, str] = {}
         self._synced: frozenset[Kind] = frozenset()
         self._subscribers: dict[object, Subscriber] = {}
@@ -56,7 +75,7 @@ class Store:
 
     def count(self, kind: Kind) -> int:
         """How many objects of the kind there are."""
-        return len(self._objects[kind])
+        return self._counts[kind]
 
     @overload
     def objects(self, kind: Literal["Service"]) -> tuple[Service, ...]: ...
@@ -67,16 +86,18 @@ class Store:
     @overload
     def objects(self, kind: Literal["Namespace"]) -> tuple[Namespace, ...]: ...
     @overload
+    def objects(self, kind: Literal["ServiceImport"]) -> tuple[ServiceImport, ...]: ...
+    @overload
     def objects(self, kind: Kind) -> tuple[Object, ...]: ...
 
     def objects(self, kind: Kind) -> tuple[Object, ...]:
         """All objects of the kind, sorted by key."""
-        objects = self._objects[kind]
-        return tuple(objects[key] for key in sorted(objects))
+        namespaces = self._objects[kind]
+        return tuple(named[name] for _, named in sorted(namespaces.items()) for name in sorted(named))
 
     def unordered(self, kind: Kind) -> list[Object]:
         """All objects of the kind, in any order."""
-        return list(self._objects[kind].values())
+        return [one for named in self._objects[kind].values() for one in named.values()]
 
     @overload
     def get(self, kind: Literal["Service"], key: Key) -> Service | None: ...
@@ -87,21 +108,27 @@ class Store:
     @overload
     def get(self, kind: Literal["Namespace"], key: Key) -> Namespace | None: ...
     @overload
+    def get(self, kind: Literal["ServiceImport"], key: Key) -> ServiceImport | None: ...
+    @overload
     def get(self, kind: Kind, key: Key) -> Object | None: ...
 
     def get(self, kind: Kind, key: Key) -> Object | None:
         """The object with the key, None where there is none."""
-        return self._objects[kind].get(key)
+        namespace, name = key
+        return self._objects[kind].get(namespace, _NONE).get(name)
 
     def slices_of(self, namespace: str, service: str) -> tuple[EndpointSlice, ...]:
         """The EndpointSlices that carry the Service's name in their label, sorted by name; also without the Service."""
-        slices = self._slices.get((namespace, service))
-        return tuple(slices[name] for name in sorted(slices)) if slices else ()
+        return self._slices.get(namespace, _NONE).get(service, ())
+
+    def imported_slices_of(self, namespace: str, name: str) -> tuple[EndpointSlice, ...]:
+        """The EndpointSlices that carry the ServiceImport's name in their label, sorted by name."""
+        return self._imported.get(namespace, _NONE).get(name, ())
 
     def services_in(self, namespace: str) -> tuple[Service, ...]:
         """The Services of a namespace, sorted by name."""
-        services = self._services.get(namespace)
-        return tuple(services[name] for name in sorted(services)) if services else ()
+        services = self._objects["Service"].get(namespace, _NONE)
+        return tuple(one for name in sorted(services) if isinstance(one := services[name], Service))
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
         """Call ``subscriber`` with every change set from now on, after the store has it. Returns what ends that.
@@ -131,82 +158,91 @@ class Store:
         """
         if self._delivering:
             raise RuntimeError("a subscriber of the store must not change it")
-        before: dict[tuple[Kind, Key], Object | None] = {}
+        step = _Step()
         try:
             for event in events:
-                self._apply(event, before)
+                self._apply(event, step)
         finally:
-            changes = self._publish(before, arrival_seconds)
+            changes = self._publish(step, arrival_seconds)
         return changes
 
-    def _apply(self, event: Event, before: dict[tuple[Kind, Key], Object | None]) -> None:
+    def _apply(self, event: Event, step: _Step) -> None:
         kind = event.kind
         if isinstance(event, Apply):
-            self._set(kind, event.object.key, event.object, before)
+            key = event.object.key
+            if self._set(kind, key, event.object, step) and event.triggered_seconds is not None:
+                step.triggered[kind, key] = event.triggered_seconds
         elif isinstance(event, Delete):
-            self._set(kind, event.key, None, before)
+            self._set(kind, event.key, None, step)
         elif isinstance(event, Replace):
-            self._replace(event, before)
+            self._replace(event, step)
+        elif isinstance(event, Prune):
+            self._prune(kind, event.kept, step)
+            self._synced |= {kind}
+        elif isinstance(event, Forget):
+            self._prune(kind, _NONE, step)
+            self._synced -= {kind}
+            self._revisions.pop(kind, None)
         if event.revision:
             self._revisions[kind] = event.revision
 
-    def _replace(self, event: Replace, before: dict[tuple[Kind, Key], Object | None]) -> None:
-        current = self._objects[event.kind]
-        listed: set[Key] = set()
+    def _replace(self, event: Replace, step: _Step) -> None:
+        listed: dict[str, set[str]] = {}
         changed: dict[Key, Object] = {}
         for new in event.objects:
-            key = new.key
-            listed.add(key)
-            if current.get(key) != new:
+            key = namespace, name = new.key
+            listed.setdefault(namespace, set()).add(name)
+            if self.get(event.kind, key) != new:
                 changed[key] = new
             else:
                 changed.pop(key, None)
-        gone = [key for key in current if key not in listed]
-        for key in gone:
-            self._set(event.kind, key, None, before)
+        self._prune(event.kind, listed, step)
         for key, new in changed.items():
-            self._set(event.kind, key, new, before)
+            self._set(event.kind, key, new, step)
         self._synced |= {event.kind}
 
-    def _set(self, kind: Kind, key: Key, new: Object | None, before: dict[tuple[Kind, Key], Object | None]) -> None:
+    def _prune(self, kind: Kind, kept: Mapping[str, Container[str]], step: _Step) -> None:
+        gone = [
+            (namespace, name)
+            for namespace, named in self._objects[kind].items()
+            for name in named
+            if name not in kept.get(namespace, ())
+        ]
+        for key in sorted(gone):
+            self._set(kind, key, None, step)
+
+    def _set(self, kind: Kind, key: Key, new: Object | None, step: _Step) -> bool:
+        """Put an object in the place of another. Returns whether that is a change."""
+        namespace, name = key
         objects = self._objects[kind]
-        old = objects.get(key)
+        named = objects.get(namespace, _NONE)
+        old = named.get(name)
         if old == new:
-            return
-        before.setdefault((kind, key), old)
-        if new is None:
-            del objects[key]
-        else:
-            objects[key] = new
-        if kind == "EndpointSlice":
-            self._index_slice(old, new)
-        elif kind == "Service":
-            self._index_service(old, new)
-
-    def _index_slice(self, old: Object | None, new: Object | None) -> None:
+            return False
+        step.before.setdefault((kind, key), old)
+        if old is not None:
+            # Also where another takes its place: the key is to be the new object's own text, not a second copy.
+            del objects[namespace][name]
+        if new is not None:
+            objects.setdefault(namespace, {})[name] = new
+        elif len(named) == 0:
+            del objects[namespace]
+        self._counts[kind] += (new is not None) - (old is not None)
         if isinstance(old, EndpointSlice):
-            owner = (old.namespace, old.service)
-            slices = self._slices[owner]
-            del slices[old.name]
-            if not slices:
-                del self._slices[owner]
+            _disown(self._slices, old, old.service)
+            _disown(self._imported, old, old.imported)
         if isinstance(new, EndpointSlice):
-            self._slices.setdefault((new.namespace, new.service), {})[new.name] = new
+            _own(self._slices, new, new.service)
+            _own(self._imported, new, new.imported)
+        return True
 
-    def _index_service(self, old: Object | None, new: Object | None) -> None:
-        if isinstance(old, Service):
-            services = self._services[old.namespace]
-            del services[old.name]
-            if not services:
-                del self._services[old.namespace]
-        if isinstance(new, Service):
-            self._services.setdefault(new.namespace, {})[new.name] = new
-
-    def _publish(self, before: dict[tuple[Kind, Key], Object | None], arrival_seconds: float) -> ChangeSet | None:
+    def _publish(self, step: _Step, arrival_seconds: float) -> ChangeSet | None:
         changes = tuple(
-            Change(kind, key, old, new)
-            for (kind, key), old in before.items()
-            if (new := self._objects[kind].get(key)) != old
+            [
+                Change(kind, key, old, new, step.triggered.get((kind, key)))
+                for (kind, key), old in step.before.items()
+                if (new := self.get(kind, key)) != old
+            ]
         )
         if not changes:
             return None
@@ -223,3 +259,26 @@ class Store:
         finally:
             self._delivering = False
         return change_set
+
+
+def _own(owned: _Owned, piece: EndpointSlice, owner: str) -> None:
+    if owner:
+        owners = owned.setdefault(piece.namespace, {})
+        others = owners.get(owner)
+        owners[owner] = tuple(sorted((*others, piece), key=_name)) if others else (piece,)
+
+
+def _disown(owned: _Owned, piece: EndpointSlice, owner: str) -> None:
+    if owner:
+        owners = owned[piece.namespace]
+        rest = tuple([one for one in owners[owner] if one.name != piece.name])
+        if rest:
+            owners[owner] = rest
+        else:
+            del owners[owner]
+            if not owners:
+                del owned[piece.namespace]
+
+
+def _name(piece: EndpointSlice) -> str:
+    return piece.name

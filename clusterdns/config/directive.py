@@ -94,6 +94,7 @@ class BlockContext(msgspec.Struct, frozen=True):
     root: argument of the block's ``root`` directive, empty without one.
     directives: names of the directives in the block.
     interface_addresses: the IP addresses (as text) of a network interface, empty if there is none of that name.
+    manifests: the directory whose manifests stand in for the API server where none is named; empty for none.
     """
 
     zones: tuple[str, ...]
@@ -101,6 +102,7 @@ class BlockContext(msgspec.Struct, frozen=True):
     root: str
     directives: frozenset[str]
     interface_addresses: Callable[[str], tuple[str, ...]] = _no_interfaces
+    manifests: str = ""
 
 
 class DirectiveReader:

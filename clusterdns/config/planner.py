@@ -46,6 +46,7 @@ def plan(
     default_port: int = 53,
     files: Files | None = None,
     interface_addresses: Interfaces | None = None,
+    manifests: str = "",
 ) -> Plan:
     """The plan of a Corefile. Raises ConfigErrors with all faults, by position; arguments as for ``check``."""
     verdict = check(
@@ -55,6 +56,7 @@ def plan(
         default_port=default_port,
         files=files,
         interface_addresses=interface_addresses,
+        manifests=manifests,
     )
     if verdict.plan is None:
         raise ConfigErrors(verdict.errors)
@@ -69,6 +71,7 @@ def check(
     default_port: int = 53,
     files: Files | None = None,
     interface_addresses: Interfaces | None = None,
+    manifests: str = "",
 ) -> Verdict:
     """Everything that is wrong or odd about a Corefile, and its plan.
 
@@ -77,13 +80,14 @@ def check(
     default_port: the port of keys without one.
     files: where imports are read from; without it there is nothing to import but snippets.
     interface_addresses: the IP addresses of a network interface, for ``bind``.
+    manifests: the directory that stands in for the API server where ``kubernetes`` names none.
     """
     corefile = expand(source, environment=environment, files=files)
     builtin = not corefile.blocks and not corefile.errors
     if builtin:
         default = expand(Source(_DEFAULT_NAME, DEFAULT_COREFILE), environment={})
         corefile = msgspec.structs.replace(corefile, blocks=default.blocks, digest=default.digest)
-    planner = _Planner(source, table, default_port, interface_addresses)
+    planner = _Planner(source, table, default_port, interface_addresses, manifests)
     blocks = tuple(planner.block(block) for block in corefile.blocks)
     order = {path: number for number, path in enumerate((source.path, *corefile.files))}
     errors = _sorted((*corefile.errors, *planner.errors, *find_clashes(planner.bound)), order)
@@ -102,13 +106,19 @@ def _sorted(errors: Iterable[ConfigError], order: Mapping[str, int]) -> tuple[Co
 
 class _Planner:
     def __init__(
-        self, source: Source, table: DirectiveTable, default_port: int, interface_addresses: Interfaces | None
+        self,
+        source: Source,
+        table: DirectiveTable,
+        default_port: int,
+        interface_addresses: Interfaces | None,
+        manifests: str,
     ) -> None:
         self.source = source
         self.table = table
         self.order = {name: number for number, name in enumerate(table)}
         self.default_port = default_port
         self.interface_addresses = interface_addresses
+        self.manifests = manifests
         self.bound: list[BlockPlan] = []
         self.errors: list[ConfigError] = []
         self.warnings: list[ConfigError] = []
@@ -155,6 +165,7 @@ class _Planner:
             directory=self.source.directory,
             root=roots[-1] if roots else "",
             directives=frozenset(grouped),
+            manifests=self.manifests,
         )
         if self.interface_addresses is not None:
             context = msgspec.structs.replace(context, interface_addresses=self.interface_addresses)

@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Protocol, TypeAlias, runtime_checkable
 
+import msgspec
+
 from clusterdns.cluster.apiserver.options import WatchOptions
 from clusterdns.cluster.objects import Kind
 from clusterdns.cluster.store import Store
@@ -271,6 +273,39 @@ class HitObserver(Protocol):
 
     def observe_hit_durations(self, server: str, zone: bytes, durations: list[tuple[float, int]]) -> None:
         """How long those for a zone of the block took on a listener: pairs of seconds and a number of queries."""
+
+
+class Hop(msgspec.Struct, frozen=True):
+    """Between which addresses another server is asked. The local one is empty and 0 where it isn't known yet.
+
+    protocol: ``udp``, ``tcp`` or ``tls``.
+    """
+
+    protocol: str
+    address: str
+    port: int
+    local_address: str = ""
+    local_port: int = 0
+
+
+@runtime_checkable
+class Tap(Protocol):
+    """A plugin that wants the octets of each message (``dnstap``), and takes them without raising or waiting.
+
+    With it in a block, no reply of the block is reused.
+    """
+
+    def tap_query(self, query: Query) -> None:
+        """A client's query has come to the block."""
+
+    def tap_reply(self, query: Query, message: bytes) -> None:
+        """It is answered with ``message``; a reply of several messages comes here once for each."""
+
+    def tap_exchange(self, query: Query, hop: Hop, octets: bytes, asked_ns: int, replied_ns: int) -> None:
+        """Another server was asked for the sake of the query, and has replied unless ``replied_ns`` is 0.
+
+        octets: the reply, or else the question; the times are in nanoseconds since the epoch.
+        """
 
 
 @runtime_checkable

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
 from clusterdns.dns.types import REFUSED, SERVFAIL
-from clusterdns.serving.capabilities import HitObserver, MetadataCollector, Observer, ReplyEditor, View
+from clusterdns.serving.capabilities import HitObserver, MetadataCollector, Observer, ReplyEditor, Tap, View
 from clusterdns.serving.plugin import Handler, Plugin, Result, after
 from clusterdns.serving.query import Query
 from clusterdns.serving.reply import Reply
@@ -25,7 +25,8 @@ class Block:
     handler: the chain's first plugin; None for a block without plugins in the chain.
     view: says which queries the block is for; None if for all of its zones.
     observers: plugins that look at each reply.
-    reuse: True if replies of this block may be reused: every observer can do with a count of them.
+    taps: plugins that want the octets of each message.
+    reuse: True if replies of this block may be reused: every observer can do with a count of them, and there is no tap.
     debug: True if exceptions of plugins are to end the process.
     stacktrace: True if they are to be logged with their traceback (``errors``).
     """
@@ -49,10 +50,11 @@ class Block:
         self.hit_observers: tuple[HitObserver, ...] = tuple(
             plugin for plugin in self.plugins if isinstance(plugin, HitObserver)
         )
+        self.taps: tuple[Tap, ...] = tuple(plugin for plugin in self.plugins if isinstance(plugin, Tap))
         self._editor = next((plugin for plugin in self.plugins if isinstance(plugin, ReplyEditor)), None)
         self.view = next((plugin for plugin in self.plugins if isinstance(plugin, View)), None)
         self._collector = next((plugin for plugin in self.plugins if isinstance(plugin, MetadataCollector)), None)
-        self.reuse = all(isinstance(observer, HitObserver) for observer in self.observers)
+        self.reuse = not self.taps and all(isinstance(observer, HitObserver) for observer in self.observers)
 
     def admits(self, query: Query) -> bool:
         """True if the block is for the query, which is in one of its zones."""
@@ -71,16 +73,25 @@ class Block:
         """Let ``watcher`` see the queries that come to each plugin from now on; None ends that."""
         self.handler = link(self.plugins, watcher)
 
+    def tap_reply(self, query: Query, message: bytes) -> bytes:
+        """Show a message that goes to a client; the message."""
+        for tap in self.taps:
+            tap.tap_reply(query, message)
+        return message
+
     def handle(self, query: Query) -> Result:
         """The chain's reply."""
-        if self.handler is None:
-            if not self.observers:
-                return Reply(REFUSED)
-            # To CoreDNS these are links of the chain, so the query gets to its end.
-            last = next(plugin for plugin in reversed(self.plugins) if isinstance(plugin, Observer))
-            return Reply.failure(f"plugin/{last.name}: no next plugin found")
         if self._collector is not None:
             query.metadata = self._collector.collect(query)
+        if self.taps and not query.depth and query.trace is None:
+            for tap in self.taps:
+                tap.tap_query(query)
+        if self.handler is None:
+            if not self.observers and not self.taps:
+                return Reply(REFUSED)
+            # To CoreDNS these are links of the chain, so the query gets to its end.
+            last = next(plugin for plugin in reversed(self.plugins) if isinstance(plugin, Observer | Tap))
+            return Reply.failure(f"plugin/{last.name}: no next plugin found")
         editor = self._editor
         if editor is None or query.depth:
             return self.handler(query)

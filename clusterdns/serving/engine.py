@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from itertools import chain, product
 from random import Random
 from time import perf_counter
@@ -189,6 +190,9 @@ class Engine:
                 self._recover(block, error)
         if not messages:
             return None
+        if block.taps:
+            block.tap_reply(query, messages[0])
+            stream = map(partial(block.tap_reply, query), stream)
         if keep and memo is not None:
             compiled = reply.compiled
             passing = reply.transient or (compiled is not None and compiled.rotating > len(messages) > 1)

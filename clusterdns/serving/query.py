@@ -64,13 +64,15 @@ class Query(Peek):
     derived: True if it differs from what the client sent.
     metadata: what the plugins of the server block know about the client's query; nothing without ``metadata``.
     trace: what happens to it, only for queries that are explained (``TracedQuery``).
+    received_ns: when the client's query came, in nanoseconds since the epoch; only set where its block has a Tap.
     """
 
-    __slots__ = ("client", "depth", "derived", "metadata", "resolve", "server", "zone")
+    __slots__ = ("client", "depth", "derived", "metadata", "received_ns", "resolve", "server", "zone")
 
     trace: Trace | None = None
 
     resolve: Callable[[Query, bytes, int], Reply | Awaitable[Reply]]
+    received_ns: int
 
     def __init__(self, packet: bytes, client: Client) -> None:
         super().__init__(packet)

@@ -61,6 +61,13 @@ def parse_reverse(name: bytes) -> str | None:
     return None
 
 
+def reverse_name(key: str) -> bytes:
+    """The reverse name of an address, given as index key; what ``parse_reverse`` undoes."""
+    if key.startswith(":"):
+        return b"".join([b"\x01" + nibble.encode("ascii") for nibble in reversed(key[1:])]) + IP6
+    return names.from_labels([part.encode("ascii") for part in reversed(key.split("."))], IN_ADDR)
+
+
 def is_full(key: str) -> bool:
     """True for the key of one address, False for a prefix."""
     return len(key) == _IPV6_KEY_LENGTH if key.startswith(":") else key.count(".") == 3 and not key.endswith(".")

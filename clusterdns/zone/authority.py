@@ -12,6 +12,7 @@ from typing import Final
 
 from clusterdns.dns.peek import HEADER_BYTES
 from clusterdns.dns.types import NOERROR, NXDOMAIN, SERVFAIL, SOA
+from clusterdns.dns.wire import Record
 from clusterdns.fastpath.answer import CompiledAnswer, counts
 from clusterdns.zone.encode import fixed_part, pointer
 
@@ -21,19 +22,28 @@ EXPIRE_SECONDS: Final = 86400
 MAX_TTL_SECONDS: Final = 300
 """Of the SOA record itself; its MINIMUM, which bounds negative caching, is the configured TTL."""
 
-_MNAME: Final = b"\x02ns\x03dns"
-_RNAME: Final = b"\x0ahostmaster"
+CLUSTER_FRONTS: Final = (b"\x02ns\x03dns", b"\x0ahostmaster")
+"""``ns.dns`` and ``hostmaster``."""
+
 _ANSWER: Final = counts(1)
 _AUTHORITY: Final = counts(0, 1)
 
 
 class Authority:
-    """What a zone says of itself. Its methods take the length in octets of the labels in front of the zone."""
+    """What a zone says of itself. Its methods take the length in octets of the labels in front of the zone.
 
-    __slots__ = ("_nodata", "_nxdomain", "_serial", "_ttl")
+    fronts: the labels that make MNAME and RNAME in front of the zone (RFC 1035 section 3.3.13).
+    most_seconds: the longest TTL of the SOA record itself.
+    """
 
-    def __init__(self, ttl_seconds: int) -> None:
+    __slots__ = ("_fronts", "_nodata", "_nxdomain", "_record_ttl", "_serial", "_ttl")
+
+    def __init__(
+        self, ttl_seconds: int, fronts: tuple[bytes, bytes] = CLUSTER_FRONTS, most_seconds: int = MAX_TTL_SECONDS
+    ) -> None:
         self._ttl = ttl_seconds
+        self._record_ttl = min(ttl_seconds, most_seconds)
+        self._fronts = fronts
         self._serial = 0
         self._nodata: dict[int, CompiledAnswer] = {}
         self._nxdomain: dict[int, CompiledAnswer] = {}
@@ -67,8 +77,16 @@ class Authority:
         """It can't be said yet whether the name exists."""
         return CompiledAnswer(SERVFAIL, _AUTHORITY, self._record(front_bytes))
 
+    def record(self, zone: bytes) -> Record:
+        """The SOA record as a value; ``zone`` is the zone's name."""
+        return Record(zone, SOA, self._record_ttl, self._data(zone))
+
     def _record(self, front_bytes: int) -> bytes:
         zone = pointer(HEADER_BYTES + front_bytes)
+        data = self._data(zone)
+        return zone + fixed_part(SOA, self._record_ttl, len(data)) + data
+
+    def _data(self, zone: bytes) -> bytes:
         numbers = (self._serial & 0xFFFFFFFF, REFRESH_SECONDS, RETRY_SECONDS, EXPIRE_SECONDS, self._ttl)
-        data = _MNAME + zone + _RNAME + zone + b"".join([number.to_bytes(4, "big") for number in numbers])
-        return zone + fixed_part(SOA, min(self._ttl, MAX_TTL_SECONDS), len(data)) + data
+        server, mailbox = self._fronts
+        return server + zone + mailbox + zone + b"".join([number.to_bytes(4, "big") for number in numbers])

@@ -33,7 +33,8 @@ PodMode = Literal["disabled", "insecure", "verified"]
 MAX_NAMED_ENDPOINTS = 65536
 """Endpoints kept by name, some 200 bytes each; when there are more it starts anew."""
 
-_NAMESERVER_LABELS = b"\x02ns\x03dns"
+NAMESERVER_LABELS = b"\x02ns\x03dns"
+"""Of the server's name where no Service is known that leads to it."""
 
 
 class ZoneOptions(msgspec.Struct, frozen=True):
@@ -132,7 +133,9 @@ class Compiler:
             addresses = self._index(change.old, change.new)
             touched |= addresses
             # Names have nothing of a Pod but its addresses.
-            relevant = relevant or change.kind != "Pod" or bool(addresses)
+            if not addresses and (change.kind == "Pod" or _looks_the_same(change.old, change.new)):
+                continue
+            relevant = True
             for item in (change.old, change.new):
                 if isinstance(item, Namespace):
                     namespaces.add(item.name)
@@ -318,6 +321,14 @@ class Compiler:
             if piece is not None:
                 yield piece
 
+    def own_services(self) -> Iterator[tuple[Service, EndpointSlice]]:
+        """The Services that this server is an endpoint of, each with the slice that says so."""
+        for local in self.local_addresses:
+            for piece in self._slices_holding(address_key(local)):
+                service = self.store.get("Service", (piece.namespace, piece.service))
+                if service is not None:
+                    yield service, piece
+
     def nameservers(self, zone: bytes) -> list[tuple[bytes, bytes]]:
         """The names of this server in a zone, each with an address: those of the Services that it is an endpoint of.
 
@@ -325,22 +336,18 @@ class Compiler:
         is ``ns.dns``, with this machine's addresses.
         """
         found: dict[tuple[bytes, bytes], None] = {}
-        for local in self.local_addresses:
-            for piece in self._slices_holding(address_key(local)):
-                service = self.store.get("Service", (piece.namespace, piece.service))
-                if service is None:
-                    continue
-                suffix = service_name(service.namespace, service.name, zone)
-                if service.headless:
-                    for endpoint in schema.endpoint_addresses((piece,), self.options.endpoint_pod_names):
-                        target = names.from_labels([endpoint.name.encode()], suffix)
-                        found[target, encode_address(endpoint.address)] = None
-                else:
-                    found.update(
-                        dict.fromkeys((suffix, encode_address(text)) for text in schema.cluster_addresses(service))
-                    )
+        for service, piece in self.own_services():
+            suffix = service_name(service.namespace, service.name, zone)
+            if service.headless:
+                for endpoint in schema.endpoint_addresses((piece,), self.options.endpoint_pod_names):
+                    target = names.from_labels([endpoint.name.encode()], suffix)
+                    found[target, encode_address(endpoint.address)] = None
+            else:
+                found.update(
+                    dict.fromkeys((suffix, encode_address(text)) for text in schema.cluster_addresses(service))
+                )
         if not found:
-            name = _NAMESERVER_LABELS + zone
+            name = NAMESERVER_LABELS + zone
             found.update(dict.fromkeys((name, encode_address(text)) for text in self.local_addresses))
         return sorted(found)
 
@@ -357,7 +364,7 @@ class Compiler:
     def compile_nameservers(self, zone: bytes, name_bytes: int) -> CompiledAnswer | None:
         """NS records whose targets end in ``zone``."""
         glue = self.nameservers(zone)
-        targets = [target for target, _ in glue] or [_NAMESERVER_LABELS + zone]
+        targets = [target for target, _ in glue] or [NAMESERVER_LABELS + zone]
         return encode_targets(NS, [(b"", target) for target in targets], glue, name_bytes, self.options.ttl_seconds)
 
 
@@ -373,6 +380,18 @@ def service_name(namespace: str, service: str, zone: bytes) -> bytes:
             zone,
         )
     )
+
+
+def _looks_the_same(old: Object | None, new: Object | None) -> bool:
+    """True for a Service of which only such has changed as no name in the zones shows."""
+    if not isinstance(old, Service) or not isinstance(new, Service):
+        return False
+    return _shown(old) == _shown(new)
+
+
+def _shown(service: Service) -> tuple[object, ...]:
+    ports = [(port.name, port.protocol, port.port) for port in service.ports]
+    return service.type == "ExternalName", service.cluster_ips, service.external_name, ports
 
 
 def held_addresses(item: Object | None) -> set[str]:

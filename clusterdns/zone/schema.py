@@ -9,7 +9,7 @@ follows CoreDNS, apart from what docs/differences.md lists.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final, Literal
 
 import msgspec
@@ -66,6 +66,7 @@ _APEX: Final = Name("apex")
 _PARENT: Final = Name("parent")
 _VERSION: Final = Name("version")
 _NAMESERVER: Final = Name("nameserver")
+_DASHED: Final = str.maketrans(".:", "--")
 _REVERSED_NAMESERVER: Final = [b"ns", b"dns"]
 
 
@@ -131,6 +132,11 @@ def pod_address(label: str) -> str | None:
         return str(IPv6Address(label.replace("-", ":")))
     except ValueError:
         return None
+
+
+def pod_label(address: str) -> str:
+    """The label in the name of a Pod, for which ``pod_address`` gives the address: dashes for its dots or colons."""
+    return str(ip_address(address)).translate(_DASHED)
 
 
 def endpoint_name(endpoint: Endpoint, address: str, pod_names: bool) -> str:

@@ -7,7 +7,7 @@ answered from a table of denials that all names of a zone share.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final, TypeAlias
 
 from clusterdns.cluster.changes import ChangeSet
@@ -15,13 +15,16 @@ from clusterdns.cluster.objects import Key, Kind, Pod
 from clusterdns.cluster.store import Store
 from clusterdns.dns import names
 from clusterdns.dns.types import AAAA, NS, PTR, SOA, SRV, TXT, A
+from clusterdns.dns.wire import Record
 from clusterdns.fastpath.answer import CompiledAnswer
 from clusterdns.zone import dependence, schema
 from clusterdns.zone.addresses import IN_ADDR, IP6, is_full, parse_reverse
 from clusterdns.zone.authority import Authority
 from clusterdns.zone.compiler import Alias, Compiler, View, ZoneOptions
+from clusterdns.zone.contents import ForwardContents, ReverseContents
 from clusterdns.zone.encode import encode_text
 from clusterdns.zone.schema import Name
+from clusterdns.zone.serial import Serial
 
 MAX_KEPT_BYTES: Final = 32 * 1024 * 1024
 """What compiled names may take: the Services of a large cluster fit. Beyond it all are forgotten, and made again."""
@@ -51,7 +54,6 @@ class Snapshot:
     """All zones of one ``kubernetes`` directive.
 
     clock: the time in seconds since 1970, for the serial number.
-    serial: when something last changed that shows in the zones, 0 before the first object.
     """
 
     def __init__(
@@ -62,11 +64,11 @@ class Snapshot:
         local_addresses: tuple[str, ...] = (),
     ) -> None:
         self.options = options
-        self.serial = 0
+        self._serial = Serial()
         self._store = store
         self._clock = clock
         self._kinds = frozenset(options.kinds)
-        self._compiler = Compiler(options, store, local_addresses)
+        self.compiler = Compiler(options, store, local_addresses)
         self._zones = sorted(
             (Zone(name, options.ttl_seconds) for name in dict.fromkeys(options.zones)),
             key=lambda zone: zone.size,
@@ -98,18 +100,18 @@ class Snapshot:
             service = self._store.get("Service", (name.namespace, name.service)) if name.service else None
             needed = dependence.kinds_behind(name, service, needs_endpoint=self.options.ignore_empty)
             known = "Namespace" in self._store.synced
-            if name.namespace and known and not self._compiler.is_exposed(name.namespace):
+            if name.namespace and known and not self.compiler.is_exposed(name.namespace):
                 needed = frozenset()
         synced = self._store.synced
         return tuple(kind for kind in self.options.kinds if kind in needed and kind not in synced)
 
     def _is_cluster_address(self, key: bytes) -> bool:
         address = parse_reverse(key)
-        return address is not None and is_full(address) and self._compiler.is_cluster_address(address)
+        return address is not None and is_full(address) and self.compiler.is_cluster_address(address)
 
     def apply(self, changes: ChangeSet) -> bool:
         """Take over what the store has changed. False if nothing of it shows in the zones."""
-        delta = self._compiler.apply(changes)
+        delta = self.compiler.apply(changes)
         if delta is None:
             return False
         for key in delta.services:
@@ -125,10 +127,41 @@ class Snapshot:
             self._kept_bytes -= size_of(self._views.pop(relative))
 
     def _bump_serial(self) -> None:
-        # A clock that was set back must not make secondaries believe that they are newer.
-        self.serial = max(self.serial, int(self._clock()))
+        serial = self._serial.advance(self._clock())
         for zone in self._zones:
-            zone.authority.set_serial(self.serial)
+            zone.authority.set_serial(serial)
+
+    @property
+    def serial(self) -> int:
+        """When something last changed that shows in the zones, 0 before the first object; see Serial."""
+        return self._serial.number
+
+    def records(self, name: bytes) -> Iterator[Record]:
+        """All records of one of the zones, the SOA record first; as they are when the first one is taken."""
+        zone = next(zone for zone in self._zones if zone.name == name)
+        contents = (ReverseContents if zone.reverse else ForwardContents)(self.compiler, name)
+        self._serial.give()
+        yield zone.authority.record(name)
+        below = [other for other in self._zones if other is not zone and names.is_in(other.name, name)]
+        if not below:
+            yield from contents
+            return
+        for record in contents:
+            if not any(names.is_in(record.name, other.name) for other in below):
+                yield record
+        for other in below:
+            if not any(names.is_in(other.name, nearer.name) for nearer in below if nearer is not other):
+                yield from self._delegation(other)
+
+    def _delegation(self, zone: Zone) -> Iterator[Record]:
+        """What the zone above says of a zone that is served here as well (RFC 1034 section 4.2.1)."""
+        ttl_seconds = self.options.ttl_seconds
+        servers = self.compiler.nameservers(self.options.primary if zone.reverse else zone.name)
+        for target in dict.fromkeys(target for target, _ in servers):
+            yield Record(zone.name, NS, ttl_seconds, target)
+        for target, address in servers:
+            if names.is_in(target, zone.name):
+                yield Record(target, A if len(address) == 4 else AAAA, ttl_seconds, address)
 
     def find(self, name: bytes, key: bytes, qtype: int) -> Found:
         """The answer for a name (``key`` is the same in lower case); None if it is in none of the zones."""
@@ -153,7 +186,7 @@ class Snapshot:
 
     def pod_at(self, address: str) -> Pod | None:
         """The Pod that has the address (as text) alone, see Compiler."""
-        return self._compiler.pod_at(address)
+        return self.compiler.pod_at(address)
 
     def failure(self, key: bytes) -> CompiledAnswer | None:
         """SERVFAIL with the SOA record of the name's zone, for names that can't be denied yet."""
@@ -178,7 +211,7 @@ class Snapshot:
         if view.services is None:
             view.services = {}
         if zone.name not in view.services:
-            answer = self._compiler.compile_services(view.name, zone.name, len(name))
+            answer = self.compiler.compile_services(view.name, zone.name, len(name))
             view.services[zone.name] = answer
             self._kept_bytes += len(answer.body) if answer is not None else 0
         answer = view.services[zone.name]
@@ -206,7 +239,7 @@ class Snapshot:
         return self._answer(zone, view, name, front_bytes, qtype)
 
     def _view(self, zone: Zone, relative: bytes, name: Name) -> View | Alias | None:
-        compiler = self._compiler
+        compiler = self.compiler
         kind = name.kind
         if kind in ("service", "endpoint", "port"):
             view = compiler.compile_service(name)
@@ -237,7 +270,7 @@ class Snapshot:
         if qtype == NS:
             # A reverse zone has no names of servers; they are in the zone that PTR records lead to.
             targets = self.options.primary if zone.reverse else name
-            answer = self._compiler.compile_nameservers(targets, len(name))
+            answer = self.compiler.compile_nameservers(targets, len(name))
             if answer is not None:
                 return answer
         return zone.authority.nodata(0)
@@ -245,10 +278,10 @@ class Snapshot:
     def _reverse(self, zone: Zone, key: bytes, front_bytes: int, qtype: int) -> CompiledAnswer:
         address = parse_reverse(key)
         if address is not None and not is_full(address):
-            if self._compiler.has_pointer_below(address):
+            if self.compiler.has_pointer_below(address):
                 return zone.authority.nodata(front_bytes)
-        elif address is not None and self._compiler.has_pointer(address):
-            answer = self._compiler.compile_pointers(address, len(key)) if qtype == PTR else None
+        elif address is not None and self.compiler.has_pointer(address):
+            answer = self.compiler.compile_pointers(address, len(key)) if qtype == PTR else None
             return answer or zone.authority.nodata(front_bytes)
         return zone.authority.nxdomain(front_bytes)
 

@@ -12,7 +12,8 @@ from clusterdns.cluster.changes import Apply, Delete, Event, Replace
 from clusterdns.cluster.objects import KINDS, Object
 from clusterdns.cluster.store import Store
 from clusterdns.dns import names
-from clusterdns.dns.types import AAAA, NS, PTR, SOA, SRV, TXT, A
+from clusterdns.dns.types import AAAA, CNAME, NS, PTR, SOA, SRV, TXT, A
+from clusterdns.dns.wire import Record, read_record
 from clusterdns.fastpath.answer import CompiledAnswer
 from clusterdns.zone.compiler import Alias, ZoneOptions
 from clusterdns.zone.snapshot import Snapshot
@@ -199,3 +200,74 @@ def test_every_answer_is_a_message(zone_options: ZoneOptions, held: list[Object]
             message = dns.message.from_wire(b"\0\0\x84\0\0\1" + answer.counts + question + answer.body)
             assert message.answer or message.authority
             assert all(rrset.name == message.question[0].name for rrset in message.answer)
+
+
+def answered(snapshot: Snapshot, name: bytes, rtype: int) -> list[Record]:
+    """The records that a query for the name and type gets as its answer."""
+    answer = snapshot.find(name, name, rtype)
+    if isinstance(answer, Alias):
+        return [Record(name, CNAME, snapshot.options.ttl_seconds, answer.target)] if rtype == CNAME else []
+    assert answer is not None
+    message = bytes(12) + name + bytes(4) + answer.body
+    position = len(name) + 16
+    found = []
+    for _ in range(int.from_bytes(answer.counts[:2], "big")):
+        record, position = read_record(message, position)
+        found.append(record)
+    return found
+
+
+def listed(snapshot: Snapshot) -> dict[tuple[bytes, int], list[Record]]:
+    """The records of all zones as transfers give them, by name and type."""
+    found: dict[tuple[bytes, int], list[Record]] = {}
+    for zone in snapshot.options.zones:
+        records = list(snapshot.records(zone))
+        assert [record.rtype for record in records].index(SOA) == 0
+        assert all(names.is_in(record.name, zone) for record in records)
+        for record in records:
+            found.setdefault((record.name, record.rtype), []).append(record)
+    return found
+
+
+def unlistable(zone_options: ZoneOptions, name: bytes) -> bool:
+    return b"\1_\4_tcp" in name or (zone_options.pods == "insecure" and b"\3pod" in name)
+
+
+def same(some: list[Record], others: list[Record]) -> bool:
+    return sorted(some, key=repr) == sorted(others, key=repr)
+
+
+@settings(max_examples=150, deadline=None)
+@given(options, st.lists(objects, max_size=10))
+def test_a_transfer_holds_what_queries_get_and_nothing_else(zone_options: ZoneOptions, held: list[Object]) -> None:
+    store = Store()
+    for item in [*START, *held]:
+        store.apply(Apply(kind_of(item), item), 0.0)
+    snapshot = Snapshot(zone_options, store, clock, ("10.1.0.1",))
+    found = listed(snapshot)
+    servers = {record.data for (_, rtype), records in found.items() if rtype == NS for record in records}
+    for name, rtype in {*found, *((name, rtype) for name in NAMES for rtype in (*TYPES, CNAME))}:
+        if unlistable(zone_options, name):
+            continue
+        records = answered(snapshot, name, rtype)
+        if name in servers and rtype in (A, AAAA) and not records:
+            continue  # glue for the name of a Service that is hidden
+        assert same(found.get((name, rtype), []), records)
+
+
+@settings(max_examples=100, deadline=None)
+@given(options, st.lists(objects, max_size=10))
+def test_a_transferred_zone_is_one_that_others_can_load(zone_options: ZoneOptions, held: list[Object]) -> None:
+    store = Store()
+    for item in [*START, *held]:
+        store.apply(Apply(kind_of(item), item), 0.0)
+    found = listed(Snapshot(zone_options, store, clock, ("10.1.0.1",)))
+    aliases = {name for name, rtype in found if rtype == CNAME}
+    assert all(rtype == CNAME for name, rtype in found if name in aliases)
+    for (_, rtype), records in found.items():
+        assert len(set(records)) == len(records)
+        assert rtype not in (SOA, CNAME) or len(records) == 1
+    for zone in zone_options.zones:
+        for record in found[zone, NS]:
+            in_zone = names.is_in(record.data, zone)
+            assert not in_zone or (record.data, A) in found

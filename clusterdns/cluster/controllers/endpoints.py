@@ -52,7 +52,7 @@ def slices_from_pods(
         for family in families:
             addresses = tuple(address for address in pod.ips if address_family(address) == family)
             if addresses:
-                endpoint = Endpoint(addresses[:1], ready, hostname, pod.name)
+                endpoint = Endpoint(addresses[:1], ready, hostname, pod.name, pod.ready, pod.terminating)
                 groups.setdefault((family, ports), []).append(endpoint)
     return tuple(
         EndpointSlice(service.namespace, f"{service.name}:pods:{number}", service.name, family, tuple(endpoints), ports)

@@ -32,6 +32,7 @@ from clusterdns.cluster.controllers.matching import Matching
 from clusterdns.cluster.declared import (
     Declared,
     DeclaredEndpoints,
+    DeclaredImport,
     DeclaredKind,
     DeclaredNamespace,
     DeclaredPod,
@@ -77,6 +78,7 @@ class ControlPlane:
         self._endpoints: dict[Key, DeclaredEndpoints] = {}
         self._slices: dict[Key, DeclaredSlice] = {}
         self._pods: dict[Key, DeclaredPod] = {}
+        self._imports: dict[Key, DeclaredImport] = {}
         self._namespaces: dict[str, DeclaredNamespace] = {}
         self._inhabitants: dict[str, int] = {}
         self._written_slices: dict[Key, set[str]] = {}
@@ -116,6 +118,10 @@ class ControlPlane:
                     events.append(self._take_pod(key, new if isinstance(new, DeclaredPod) else None))
                 case "Namespace":
                     self._take_namespace(key[1], new if isinstance(new, DeclaredNamespace) else None)
+                case "ServiceImport":
+                    found = new if isinstance(new, DeclaredImport) else None
+                    self._exchange(self._imports, key, found)
+                    events.append(Delete(kind, key) if found is None else Apply(kind, found.service_import))
         if stale.needs:
             given = give(self._needs, self._networks)
             stale.services |= given.changed_services(self._given)
@@ -168,7 +174,7 @@ class ControlPlane:
             owner = (key[0], new.slice.service)
             self._written_slices.setdefault(owner, set()).add(key[1])
             self._stale.services.add(owner)
-            if not new.slice.service:
+            if not new.slice.service and not new.slice.imported:
                 self._faults["EndpointSlice", key] = f"it belongs to no Service: it has no label {SERVICE_NAME}"
             return self._event("EndpointSlice", key, new.slice, new.labels)
         return Delete("EndpointSlice", key)

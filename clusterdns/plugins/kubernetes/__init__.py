@@ -30,7 +30,9 @@ kubernetes [ZONES...] {
 
 * **ZONES** are the zones to serve, by default those of the server block. A network such as `10.96.0.0/12` stands for
   its reverse zones. The targets of PTR records are in the first zone that isn't a reverse zone; there must be one.
-* `manifests` **DIR** names a directory of manifests that describe the cluster. It is watched.
+* `manifests` **DIR** names a directory of manifests that describe the cluster. It is watched. Where a Corefile shall
+  stay as it is, `clusterdns serve --conf FILE --manifests DIR` or the environment variable `CLUSTERDNS_MANIFESTS` name
+  it instead, for every *kubernetes* that names no source of its own.
 * `service_cidr` gives the network, or one of each family, from which Services without a clusterIP get one. The default
   is 10.96.0.0/12.
 * `namespaces` lists the only namespaces that are served; it may be repeated.

@@ -85,7 +85,19 @@ class SourceReader:
                     self._warn(name, f"{name} does nothing beside kubeconfig, which says where the API server is")
         elif "tls" in self._written and "endpoint" not in self._written:
             self._warn("tls", "tls does nothing without endpoint: in a cluster the service account's files are used")
+        self._take_stand_in()
         return SourceOptions(api_server=ApiServerOptions(**self._api_server), **self._fields)
+
+    def _take_stand_in(self) -> None:
+        """Without a source, the cluster is the one that is given to the process in place of an API server."""
+        directory = self.reader.block.manifests
+        if directory and not self._written.keys() & {"manifests", "endpoint", "kubeconfig"}:
+            self._fields["manifests"] = directory
+            self.reader.warn(
+                self.reader.lines[0].name,
+                f"the cluster is what the manifests in {directory} say, not the API server",
+                hint="this is for tests: leave out --manifests and CLUSTERDNS_MANIFESTS in a cluster",
+            )
 
     def _warn(self, name: str, message: str) -> None:
         self.reader.warn(self._written[name], message, hint="remove one of the two")

@@ -116,7 +116,7 @@ def test_every_command_has_help(command, capsys):
 
 @pytest.mark.parametrize(
     "words",
-    [["--zone", "x"], ["--manifests", ".", "--conf", "Corefile"], ["--port", "70000"]],
+    [["--zone", "x"], ["--manifests", ".", "--conf", "Corefile", "--zone", "x"], ["--port", "70000"]],
     ids=["zone-alone", "both", "port"],
 )
 def test_serve_refuses_contradictions(words):

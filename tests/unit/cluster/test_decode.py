@@ -18,6 +18,7 @@ from clusterdns.cluster.objects import (
     Namespace,
     Pod,
     Service,
+    ServiceImport,
     ServicePort,
 )
 from clusterdns.errors import ObjectError
@@ -87,11 +88,52 @@ def test_an_endpoint_slice():
         "IPv4",
         (
             Endpoint(("10.0.0.1",), True, "web-0", "web-abc"),
-            Endpoint(("10.0.0.2",), False),
+            Endpoint(("10.0.0.2",), False, serving=False),
             Endpoint(("10.0.0.3",), True),
         ),
         (EndpointPort("http", "TCP", 8080), EndpointPort("", "SCTP", None)),
     )
+
+
+@pytest.mark.parametrize(
+    ("conditions", "ready", "serving", "terminating"),
+    [
+        (None, True, True, False),
+        ({}, True, True, False),
+        ({"ready": False}, False, False, False),
+        ({"ready": False, "serving": True, "terminating": True}, False, True, True),
+        ({"serving": False}, True, False, False),
+    ],
+)
+def test_conditions_that_are_missing(conditions, ready, serving, terminating):
+    piece = decode_object(changed(SLICE, "endpoints.0.conditions", conditions))
+    assert isinstance(piece, EndpointSlice)
+    first = piece.endpoints[0]
+    assert (first.ready, first.serving, first.terminating) == (ready, serving, terminating)
+
+
+def test_a_slice_of_another_cluster_and_the_zone_of_an_endpoint():
+    labels = {"multicluster.kubernetes.io/service-name": "web", "multicluster.kubernetes.io/source-cluster": "west"}
+    piece = decode_object(changed(changed(SLICE, "metadata.labels", labels), "endpoints.0.zone", "west-1a"))
+    assert isinstance(piece, EndpointSlice)
+    assert (piece.service, piece.imported, piece.cluster) == ("", "web", "west")
+    assert [endpoint.zone for endpoint in piece.endpoints] == ["west-1a", "", ""]
+
+
+def test_a_service_import():
+    value = {
+        "apiVersion": "multicluster.x-k8s.io/v1alpha1",
+        "kind": "ServiceImport",
+        "metadata": {"name": "web", "namespace": "dev"},
+        "spec": {"type": "ClusterSetIP", "ips": ["10.42.0.1"], "ports": [{"name": "http", "port": 80}]},
+    }
+    ports = (ServicePort("http", "TCP", 80),)
+    assert decode_object(value) == ServiceImport("dev", "web", "ClusterSetIP", ("10.42.0.1",), ports)
+    headless = decode_object(changed(value, "spec", {"type": "Headless"}))
+    assert isinstance(headless, ServiceImport)
+    assert headless.headless
+    with pytest.raises(ObjectError, match=r"spec.ips\[0\]: '10.42' is not an IP address"):
+        decode_object(changed(value, "spec.ips.0", "10.42"))
 
 
 def test_null_lists_are_empty_ones():

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from clusterdns.cluster.changes import Apply, Bookmark, Change, ChangeSet, Delete, Replace
+from clusterdns.cluster.changes import Apply, Bookmark, Change, ChangeSet, Delete, Forget, Prune, Replace
 from clusterdns.cluster.objects import EndpointSlice, Namespace, Service
 from clusterdns.cluster.store import Store
 
@@ -114,6 +114,55 @@ def test_a_kind_is_synced_by_its_list_alone_and_remembers_its_revision():
     assert store.synced == {"Service"}
     assert store.revision("Service") == "9"
     assert store.revision("Pod") == ""
+
+
+def test_a_list_in_parts_ends_with_what_it_kept():
+    store = Store()
+    store.apply_all((Apply("Service", WEB), Apply("Service", API), Apply("Service", Service("prod", "web"))), 0)
+    seen: list[ChangeSet] = []
+    store.subscribe(seen.append)
+    assert store.apply(Apply("Service", WEB), 0) is None
+    assert store.synced == frozenset()
+    changes = store.apply(Prune("Service", {"dev": {"web": 7}}, "12"), 0)
+    assert changes is not None
+    assert [(change.key, change.new) for change in changes] == [(API.key, None), (("prod", "web"), None)]
+    assert store.synced == {"Service"}
+    assert store.revision("Service") == "12"
+    assert store.objects("Service") == (WEB,)
+    assert (store.count("Service"), store.services_in("prod")) == (1, ())
+    assert store.apply(Prune("Service", {"dev": ["web", "other"]}), 0) is None
+
+
+def test_a_kind_that_nobody_speaks_for_is_forgotten():
+    store = Store()
+    store.apply_all((Replace("Service", (WEB, API), "5"), Replace("Namespace", ())), 0)
+    changes = store.apply(Forget("Service"), 0)
+    assert changes is not None
+    assert [(change.key, change.new) for change in changes] == [(API.key, None), (WEB.key, None)]
+    assert store.synced == {"Namespace"}
+    assert store.revision("Service") == ""
+
+
+def test_changes_tell_when_what_they_follow_from_happened():
+    store = Store()
+    piece = slice_of("web", "web-1")
+    new = store.apply(Apply("EndpointSlice", piece, "5", 12.5), 0)
+    assert new is not None
+    assert [change.triggered_seconds for change in new] == [12.5]
+    assert store.apply(Apply("EndpointSlice", piece, "6", 13.5), 0) is None
+    gone = store.apply(Delete("EndpointSlice", piece.key), 0)
+    assert gone is not None
+    assert [change.triggered_seconds for change in gone] == [None]
+
+
+def test_slices_are_found_by_the_import_that_they_belong_to():
+    store = Store()
+    west, east = (EndpointSlice("dev", name, "", imported="web", cluster=name) for name in ("west", "east"))
+    store.apply_all((Apply("EndpointSlice", west), Apply("EndpointSlice", east)), 0)
+    assert store.imported_slices_of("dev", "web") == (east, west)
+    assert store.slices_of("dev", "") == store.slices_of("dev", "web") == ()
+    store.apply_all((Delete("EndpointSlice", west.key), Delete("EndpointSlice", east.key)), 0)
+    assert store.imported_slices_of("dev", "web") == ()
 
 
 def test_slices_are_found_by_service_in_the_order_of_their_names():

@@ -160,3 +160,23 @@ def test_a_sound_directive_has_no_warnings() -> None:
         "fallthrough svc.cluster.local in-addr.arpa 10.in-addr.arpa\n}"
     )
     assert (verdict.errors, verdict.warnings) == ((), ())
+
+
+def test_a_directory_stands_in_for_an_api_server_that_is_not_named() -> None:
+    corefile = ". {\nkubernetes cluster.local\n}\n"
+    verdict = planner.check(
+        Source("Corefile", corefile), {"kubernetes": Kubernetes}, environment={}, manifests="/cluster"
+    )
+    assert verdict.plan is not None
+    assert verdict.plan.blocks[0].directives[0].options.manifests == "/cluster"
+    assert [(warning.line, "/cluster" in warning.message) for warning in verdict.warnings] == [(2, True)]
+
+
+def test_a_directory_that_is_named_counts_before_the_one_that_stands_in() -> None:
+    corefile = ". {\nkubernetes cluster.local {\nmanifests named\n}\n}\n"
+    verdict = planner.check(
+        Source("Corefile", corefile), {"kubernetes": Kubernetes}, environment={}, manifests="/cluster"
+    )
+    assert verdict.plan is not None
+    assert verdict.plan.blocks[0].directives[0].options.manifests == "named"
+    assert verdict.warnings == ()

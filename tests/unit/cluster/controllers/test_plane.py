@@ -141,6 +141,13 @@ def test_readiness_is_the_condition_without_termination():
         ("d-other", False),
         ("e-leaving", False),
     ]
+    assert [(one.pod, one.serving, one.terminating) for one in cluster.endpoints("web")] == [
+        ("a-bare", True, False),
+        ("b-ready", True, False),
+        ("c-not", False, False),
+        ("d-other", False, False),
+        ("e-leaving", True, True),
+    ]
     cluster.apply(WEB + "  publishNotReadyAddresses: true\n")
     assert all(one.ready for one in cluster.endpoints("web"))
 
@@ -246,7 +253,7 @@ def test_a_written_slice_without_endpoints_still_wins():
 def test_endpoints_are_mirrored_by_family_with_their_readiness():
     cluster = Cluster().apply(manifests(WEB.replace("selector: {app: web}", ""), ENDPOINTS))
     assert [(one.address_type, one.endpoints) for one in cluster.slices("web")] == [
-        ("IPv4", (Endpoint(("192.168.1.100",), True, "db"), Endpoint(("192.168.1.101",), False, "", "db-1"))),
+        ("IPv4", (Endpoint(("192.168.1.100",), True, "db"), Endpoint(("192.168.1.101",), False, "", "db-1", False))),
         ("IPv6", (Endpoint(("fd00::100",), True),)),
     ]
     assert [(port.name, port.port) for port in cluster.slices("web")[0].ports] == [("mysql", 3306)]
@@ -270,6 +277,29 @@ def test_an_external_name_gets_neither_address_nor_endpoints():
     cluster = Cluster().apply(manifests(text, pod("a", "10.0.0.1")))
     assert cluster.service("web").cluster_ips == ()
     assert cluster.slices("web") == ()
+
+
+def test_service_imports_and_their_slices_are_served_as_they_are_written():
+    service_import = """
+apiVersion: multicluster.x-k8s.io/v1alpha1
+kind: ServiceImport
+metadata: {name: web, namespace: dev}
+spec: {type: Headless}
+"""
+    piece = """
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: west, namespace: dev, labels: {multicluster.kubernetes.io/service-name: web}}
+addressType: IPv4
+"""
+    cluster = Cluster(labels="app=web").apply(manifests(service_import))
+    assert [(one.name, one.headless) for one in cluster.store.objects("ServiceImport")] == [("web", True)]
+    assert [one.name for one in cluster.store.objects("Namespace")] == ["dev"]
+    cluster = Cluster().apply(manifests(service_import, piece))
+    assert [one.name for one in cluster.store.imported_slices_of("dev", "web")] == ["west"]
+    assert list(cluster.plane.faults) == []
+    cluster.delete(service_import)
+    assert cluster.store.objects("ServiceImport") == ()
 
 
 def bare(name: str, spec: str = "") -> str:

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What ``clusterdns explain`` finds out, as it goes over the socket and as ``--json`` prints it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final, Literal
+
+import msgspec
+
+from clusterdns.app.explain.search import Outcome
+from clusterdns.serving.trace import Origin, Trace
+
+MAX_HINTS: Final = 4
+_SHOWN_DATA: Final = 4
+
+_FAILURES: Final[dict[Outcome, str]] = {
+    "no data": "there is no {type} record: the name exists, but not with this type",
+    "no name": "there is no such name (NXDOMAIN)",
+    "failure": "the server could not find out (SERVFAIL)",
+    "refusal": "the query was refused ({rcode})",
+    "no reply": "there is no reply",
+}
+
+
+class Step(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One name that was tried.
+
+    reason: why it was, at this place.
+    protocol: that of the last query; after a truncated reply over UDP there is a second one over TCP.
+    data: what the records of the wanted type say.
+    message: the reply in the form of dig, empty where there was none.
+    traces: one for each query.
+    """
+
+    name: str
+    reason: str
+    outcome: Outcome
+    rcode: str
+    protocol: Literal["udp", "tcp"]
+    seconds: float
+    data: tuple[str, ...]
+    message: str
+    traces: tuple[Trace, ...]
+
+
+class Report(msgspec.Struct, frozen=True, omit_defaults=True):
+    """All there is to say about one question.
+
+    conclusion: what came of it, in one line. hints: what to do about it.
+    outcome: what glibc tells the program that asks.
+    client: the address that was asked from, and why it is that; listener: the address that was asked.
+    search, ndots: the search list.
+    """
+
+    name: str
+    type: str
+    outcome: Outcome
+    conclusion: str
+    hints: tuple[str, ...]
+    origins: tuple[Origin, ...]
+    client: str
+    client_reason: str
+    listener: str
+    search: tuple[str, ...]
+    ndots: int
+    steps: tuple[Step, ...]
+
+
+def conclude(name: str, rtype: str, outcome: Outcome, steps: tuple[Step, ...]) -> str:
+    """The first line of the report."""
+    last = steps[-1]
+    if outcome == "answer":
+        shown = ", ".join(last.data[:_SHOWN_DATA]) or "an alias"
+        more = len(last.data) - _SHOWN_DATA
+        shown += f" and {more} more" if more > 0 else ""
+        through = "" if last.name == name else f", found as {last.name}"
+        return f"{name} {rtype} is {shown}{through}"
+    rcode = next((step.rcode for step in reversed(steps) if step.outcome == outcome), last.rcode)
+    tried = "" if len(steps) == 1 else f"; {len(steps)} names were tried"
+    return f"{name} {rtype} has no answer: {_FAILURES[outcome].format(type=rtype, rcode=rcode)}{tried}"
+
+
+def collect_hints(outcome: Outcome, steps: Iterable[Step], search_hints: Iterable[str]) -> tuple[str, ...]:
+    """Those of the directives, of the step that answered or of all, and those of the search list; each once."""
+    all_steps = tuple(steps)
+    relevant = all_steps[-1:] if outcome == "answer" else all_steps
+    found = dict.fromkeys(hint for step in relevant for trace in step.traces for hint in _hints(trace))
+    found.update(dict.fromkeys(search_hints))
+    return tuple(found)[:MAX_HINTS]
+
+
+def collect_origins(step: Step) -> tuple[Origin, ...]:
+    """The objects that an answer was made from."""
+    return tuple(dict.fromkeys(origin for trace in step.traces for origin in _origins(trace)))
+
+
+def _hints(trace: Trace) -> Iterator[str]:
+    notes = [note for visit in trace.visits for note in visit.notes]
+    notes += [note for candidate in trace.considered for note in candidate.notes]
+    yield from (note.hint for note in (*notes, *trace.notes) if note.hint)
+    for inner in trace.inner:
+        yield from _hints(inner)
+
+
+def _origins(trace: Trace) -> Iterator[Origin]:
+    for visit in trace.visits:
+        for note in visit.notes:
+            yield from note.origins
+    for inner in trace.inner:
+        yield from _origins(inner)

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The cluster of an API server: its watches, its store, what is kept of it on disk, and what metrics tell of it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable
+
+from clusterdns.app.background import BackgroundTask
+from clusterdns.app.cluster_metrics import ClusterMetrics
+from clusterdns.app.keeping import Keeper
+from clusterdns.cluster.apiserver.connection import ApiConnection
+from clusterdns.cluster.apiserver.credentials import load_credentials
+from clusterdns.cluster.apiserver.options import WatchOptions
+from clusterdns.cluster.apiserver.source import ApiServerSource
+from clusterdns.cluster.changes import Event
+from clusterdns.cluster.objects import Kind
+from clusterdns.cluster.selectors import parse_selector
+from clusterdns.cluster.store import Store
+from clusterdns.observability.metrics import Registry
+
+log = logging.getLogger("clusterdns.kubernetes")
+
+
+class WatchedCluster:
+    """See Cluster. Raises ClusterError where only the operator can help, as without credentials."""
+
+    def __init__(self, options: WatchOptions, metrics: Registry, *, keeps: bool = True) -> None:
+        for selector in (options.labels, options.namespace_labels):
+            if selector:
+                parse_selector(selector)
+        self.store = Store()
+        self._options = options
+        self._wanted: dict[Kind, int] = {}
+        self._connection = ApiConnection(load_credentials(options.server), options.server, metrics)
+        self._source = ApiServerSource(
+            self._connection,
+            labels=options.labels,
+            namespace_labels=options.namespace_labels,
+            resync_seconds=options.resync_seconds,
+        )
+        self._began_seconds = time.monotonic()
+        self._keeper: Keeper | None = None
+        self._keeping: BackgroundTask | None = None
+        if options.snapshot:
+            origin = " ".join((self._connection.server, options.labels, options.namespace_labels)).strip()
+            self._keeper = Keeper(options.snapshot, origin, self.store, self._whole)
+            self._keeper.load()
+            if keeps:
+                self._keeping = BackgroundTask("the snapshot of the cluster", self._keeper.keep())
+        self._metrics = ClusterMetrics(metrics, self._connection.host, self._source, self._snapshot_age_seconds)
+        self._metrics.watch(self.store)
+        self._source.start(self._take)
+
+    def want(self, kinds: Iterable[Kind]) -> None:
+        """See Cluster."""
+        for kind in kinds:
+            self._wanted[kind] = self._wanted.get(kind, 0) + 1
+            self._source.want(kind)
+
+    def unwant(self, kinds: Iterable[Kind]) -> None:
+        """See Cluster."""
+        for kind in kinds:
+            self._wanted[kind] -= 1
+            if not self._wanted[kind]:
+                del self._wanted[kind]
+            self._source.unwant(kind)
+
+    def missing(self, kinds: Iterable[Kind]) -> tuple[Kind, ...]:
+        """See Cluster. A snapshot that isn't too old counts once the API server has been out of reach for long."""
+        if self._keeper is not None and self._keeper.loaded_seconds:
+            young = self._keeper.age_seconds() <= self._options.snapshot_max_age_seconds
+            passed_seconds = time.monotonic() - self._began_seconds
+            if young and passed_seconds > self._options.startup_timeout_seconds and not self._source.connected:
+                return tuple(kind for kind in kinds if kind not in self.store.synced)
+        return tuple(kind for kind in kinds if kind not in self._source.synced)
+
+    async def stop(self) -> None:
+        """See Cluster."""
+        await self._source.stop()
+        if self._keeping is not None:
+            await self._keeping.release()
+            assert self._keeper is not None
+            try:
+                await self._keeper.write()
+            except OSError as error:
+                log.error("the last snapshot can't be written: %s", error)
+        self._metrics.release()
+        await self._connection.close()
+
+    def _take(self, events: Iterable[Event], arrival_seconds: float) -> None:
+        if self.store.apply_all(events, arrival_seconds) is not None:
+            self._metrics.applied(time.monotonic() - arrival_seconds)
+
+    def _whole(self) -> frozenset[Kind]:
+        """The kinds that are watched, once all have been read; none before, so that no partial state is kept."""
+        synced = self._source.synced
+        return synced if self._wanted.keys() <= synced else frozenset()
+
+    def _snapshot_age_seconds(self) -> float | None:
+        """How old the state is that is answered from; None once all has come from the API server."""
+        if self._keeper is None or not self._keeper.loaded_seconds or self._wanted.keys() <= self._source.synced:
+            return None
+        return self._keeper.age_seconds()
+
+
