@@ -6,8 +6,9 @@ from __future__ import annotations
 import logging
 
 from clusterdns.cluster.manifests.source import ManifestSource
+from clusterdns.cluster.objects import Key, Kind
 from clusterdns.cluster.selectors import parse_selector
-from clusterdns.cluster.source import Source
+from clusterdns.cluster.source import Source, Written
 from clusterdns.cluster.store import Store
 from clusterdns.errors import ClusterError, LifecycleError
 
@@ -30,9 +31,14 @@ class Lease:
 
     def __init__(self, clusters: SharedClusters, arguments: _Arguments, cluster: SharedCluster) -> None:
         self.store = cluster.store
+        self._source = cluster.source
         self._clusters = clusters
         self._arguments = arguments
         self._released = False
+
+    def place_of(self, kind: Kind, key: Key) -> str:
+        """See ClusterLease."""
+        return self._source.place_of(kind, key) if isinstance(self._source, Written) else ""
 
     async def release(self) -> None:
         """Give the cluster back; the last one to do so ends its source."""
