@@ -126,6 +126,7 @@ class FakeSetup:
         self.zones = (names.from_text(ZONE),)
         self.published = 0
         self.view = ""
+        self.siblings: dict[str, Any] = {}
         self.resolver: Callable[[Query, bytes, int], Result] = lambda query, name, qtype: Reply()
         self.asked: list[tuple[str, int]] = []
         self.leased: list[tuple[str, ...]] = []
