@@ -39,7 +39,7 @@ lock: COMPILE = $(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url
 lock: $(VENV)/.dev-installed ## lock what pyproject.toml asks for, keeping versions; UPGRADE=1 takes the newest
 	$(COMPILE) --build-deps-for=editable --only-build-deps --output-file requirements/build.txt pyproject.toml
 	$(COMPILE) --output-file requirements/run.txt pyproject.toml
-	$(COMPILE) --extra dev --constraint requirements/run.txt --constraint requirements/build.txt \
+	$(COMPILE) --extra dev --extra exec --constraint requirements/run.txt --constraint requirements/build.txt \
 		--output-file requirements/dev.txt pyproject.toml requirements/tools.in
 
 clean: ## remove the environment and everything that was made

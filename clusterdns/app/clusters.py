@@ -9,7 +9,7 @@ from typing import Protocol
 
 from clusterdns.cluster.apiserver.options import WatchOptions
 from clusterdns.cluster.manifests.source import ManifestSource
-from clusterdns.cluster.objects import Kind
+from clusterdns.cluster.objects import Key, Kind
 from clusterdns.cluster.selectors import parse_selector
 from clusterdns.cluster.store import Store
 from clusterdns.errors import ClusterError, LifecycleError
@@ -33,6 +33,9 @@ class Cluster(Protocol):
     def missing(self, kinds: Iterable[Kind]) -> tuple[Kind, ...]:
         """Those of the kinds without which nobody should be sent here yet."""
 
+    def place_of(self, kind: Kind, key: Key) -> str:
+        """Where an object is written, as ``FILE:LINE``; empty where it isn't in a file."""
+
     async def stop(self) -> None:
         """End the source."""
 
@@ -55,6 +58,10 @@ class ManifestCluster:
         """See Cluster."""
         return tuple(kind for kind in kinds if kind not in self.store.synced)
 
+    def place_of(self, kind: Kind, key: Key) -> str:
+        """See Cluster."""
+        return self._source.place_of(kind, key)
+
     async def stop(self) -> None:
         """See Cluster."""
         await self._source.stop()
@@ -73,6 +80,10 @@ class Lease:
     def missing(self) -> tuple[Kind, ...]:
         """See ClusterLease."""
         return self._cluster.missing(sorted(self._kinds))
+
+    def place_of(self, kind: Kind, key: Key) -> str:
+        """See ClusterLease."""
+        return self._cluster.place_of(kind, key)
 
     async def release(self) -> None:
         """Give the cluster back; the last one to do so ends its source."""

@@ -8,13 +8,13 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from clusterdns.app.directives import DIRECTIVES
 from clusterdns.config import planner
 from clusterdns.config.expand import Source
 from clusterdns.config.files import DiskFiles
 from clusterdns.config.plan import LazyTable, Plan
 from clusterdns.config.planner import Verdict
 from clusterdns.errors import ConfigError, ConfigErrors
-from clusterdns.plugins import table
 from clusterdns.transports.interfaces import interface_addresses
 
 STDIN = "stdin"
@@ -53,7 +53,7 @@ class Corefile:
             raise ConfigErrors([ConfigError(message)]) from None
         return planner.check(
             Source(self.path, text, self.directory),
-            LazyTable(table.DIRECTIVES, table.load),
+            LazyTable(DIRECTIVES, DIRECTIVES.find),
             environment=os.environ if environment is None else environment,
             default_port=self._default_port,
             files=DiskFiles(),

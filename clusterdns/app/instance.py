@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 from clusterdns.app.block import BlockSetup, ListenAddress, server_label
+from clusterdns.app.directives import DIRECTIVES
 from clusterdns.config.plan import BlockPlan, Plan
 from clusterdns.dns import names
-from clusterdns.plugins import table
+from clusterdns.errors import ClusterDNSError, LifecycleError
 from clusterdns.serving.capabilities import ClusterHolder, Lingering, ReadinessSource, Services
 from clusterdns.serving.chain import Block
 from clusterdns.serving.engine import Engine, FaultCounter
@@ -42,6 +44,18 @@ def _limits(plugins: Iterable[Plugin]) -> ConnectionLimits:
         if isinstance(plugin, LimitsConnections):
             limits = plugin.limit(limits)
     return limits
+
+
+@contextmanager
+def _naming(plugin: str) -> Iterator[None]:
+    """Say which plugin it was that broke, as the reason why nothing starts."""
+    try:
+        yield
+    except (ClusterDNSError, OSError):
+        raise
+    except Exception as error:
+        log.error("starting %s: %s", plugin, error, exc_info=error)
+        raise LifecycleError(f"plugin/{plugin}: {type(error).__name__}: {error}") from error
 
 
 class Instance:
@@ -94,9 +108,10 @@ class Instance:
     def _block(self, plan: BlockPlan, listen: tuple[ListenAddress, ...], directory: str) -> Block:
         setup = BlockSetup(plan, self._services, listen=listen, directory=directory, publish=self.published)
         for directive in plan.directives:
-            plugin_class = table.load(directive.name)
+            plugin_class = DIRECTIVES.load(directive.name)
             assert plugin_class is not None, "planning refuses directives that are not implemented"
-            setup.siblings[directive.name] = plugin_class(directive.options, setup)
+            with _naming(directive.name):
+                setup.siblings[directive.name] = plugin_class(directive.options, setup)
         plugins = tuple(setup.siblings.values())
         self.plugins.extend(plugins)
         stacktrace = bool(getattr(setup.siblings.get("errors"), "stacktrace", False))
@@ -115,7 +130,8 @@ class Instance:
     async def _start(self, plugins: list[Plugin]) -> None:
         for plugin in plugins:
             self._started.append(plugin)
-            await plugin.start()
+            with _naming(plugin.name):
+                await plugin.start()
 
     async def linger(self) -> None:
         """Wait for the plugins that put off the end."""

@@ -15,7 +15,7 @@ from clusterdns.cluster.apiserver.credentials import load_credentials
 from clusterdns.cluster.apiserver.options import WatchOptions
 from clusterdns.cluster.apiserver.source import ApiServerSource
 from clusterdns.cluster.changes import Event
-from clusterdns.cluster.objects import Kind
+from clusterdns.cluster.objects import Key, Kind
 from clusterdns.cluster.selectors import parse_selector
 from clusterdns.cluster.store import Store
 from clusterdns.observability.metrics import Registry
@@ -75,6 +75,10 @@ class WatchedCluster:
             if young and passed_seconds > self._options.startup_timeout_seconds and not self._source.connected:
                 return tuple(kind for kind in kinds if kind not in self.store.synced)
         return tuple(kind for kind in kinds if kind not in self._source.synced)
+
+    def place_of(self, kind: Kind, key: Key) -> str:
+        """See Cluster."""
+        return ""
 
     async def stop(self) -> None:
         """See Cluster."""

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import msgspec
 
 from clusterdns.app.corefile import Corefile
+from clusterdns.app.directives import DIRECTIVES
 from clusterdns.errors import ConfigError, ConfigErrors
 
 
@@ -36,7 +37,8 @@ def run(words: Sequence[str]) -> int:
     )
     parser.add_argument("--json", action="store_true", help="a JSON array of findings instead of lines")
     options = parser.parse_args(words)
-    findings = [finding for path in options.file for finding in examine(path)]
+    findings = [Finding("warning", "", 0, 0, str(error), "", error.hint) for error in DIRECTIVES.refusals()]
+    findings += [finding for path in options.file for finding in examine(path)]
     if options.json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(findings)).decode() + "\n")
     else:

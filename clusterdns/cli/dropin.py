@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import msgspec
 
 from clusterdns.cli.main import COMMANDS, usage
-from clusterdns.cli.plugins import implemented
+from clusterdns.cli.plugins import usable
 from clusterdns.cli.serving import serve_corefile, version_text
 
 _TRUE = ("1", "t", "T", "true", "TRUE", "True")
@@ -86,7 +86,7 @@ def run(words: Sequence[str]) -> int:
         sys.stdout.write(version_text())
         return 0
     if flags.plugins:
-        sys.stdout.write("".join(f"{name}\n" for name in implemented()))
+        sys.stdout.write("".join(f"{line}\n" for line in usable()))
         return 0
     if not flags.port.isascii() or not flags.port.isdigit() or int(flags.port) > 65535:
         sys.stderr.write(f"-dns.port: {flags.port!r} is not a port: give a number from 0 to 65535\n")

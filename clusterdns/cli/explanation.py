@@ -30,9 +30,9 @@ def explanation(report: Report, *, verbose: bool = False) -> str:
 
 
 def origin_text(origin: Origin) -> str:
-    """``Service dev/web (manifests/web.yaml:3), revision 17``."""
+    """``Service dev/web (manifests/web.yaml:3), change 17``."""
     place = f" ({origin.place})" if origin.place else ""
-    revision = f", revision {origin.revision}" if origin.revision else ""
+    revision = f", {origin.revision}" if origin.revision else ""
     return f"{origin.kind} {origin.name}{place}{revision}"
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import inspect
 import sys
 from collections.abc import Sequence
 
+from clusterdns.app.directives import DIRECTIVES
 from clusterdns.cli.main import usage
 from clusterdns.cli.plugins import implemented
+from clusterdns.errors import PackageError
 from clusterdns.plugins import table
 
 
@@ -22,15 +23,20 @@ def run(words: Sequence[str]) -> int:
     if name is None:
         sys.stdout.write(usage())
         return 0
-    if name not in table.DIRECTIVES:
-        close = difflib.get_close_matches(name, implemented(), n=1)
+    try:
+        page = DIRECTIVES.manual_page(name)
+    except PackageError as error:
+        sys.stderr.write(f"{error}\n    hint: {error.hint}\n")
+        return 1
+    except KeyError:
+        close = difflib.get_close_matches(name, [*implemented(), *DIRECTIVES.outside()], n=1)
         hint = f"did you mean {close[0]}?" if close else "`clusterdns plugins` lists them"
         sys.stderr.write(f"there is no directive {name!r}: {hint}\n")
         return 1
-    plugin = table.load(name)
-    if plugin is None:
-        sys.stderr.write(f"{name} isn't implemented yet: a Corefile that uses it is refused\n")
+    if not page:
+        missing = table.DIRECTIVES.get(name, "") is None
+        reason = "isn't implemented yet: a Corefile that uses it is refused" if missing else "has no manual page"
+        sys.stderr.write(f"{name} {reason}\n")
         return 1
-    sys.stdout.write(inspect.getdoc(inspect.getmodule(plugin)) or "")
-    sys.stdout.write("\n")
+    sys.stdout.write(f"{page}\n")
     return 0

@@ -16,10 +16,10 @@ While it can't read, a source says nothing: the store keeps the last picture, an
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from clusterdns.cluster.changes import Event
-from clusterdns.cluster.objects import Kind
+from clusterdns.cluster.objects import Key, Kind
 from clusterdns.errors import ClusterError
 
 Sink: TypeAlias = Callable[[Iterable[Event], float], object]
@@ -48,3 +48,11 @@ class Source(Protocol):
 
     async def stop(self) -> None:
         """End all tasks; afterwards the sink is not called again."""
+
+
+@runtime_checkable
+class Written(Protocol):
+    """A source whose objects are written in files."""
+
+    def place_of(self, kind: Kind, key: Key) -> str:
+        """Where an object is written, as ``file:line``; empty for one that was computed."""

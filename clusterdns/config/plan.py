@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Protocol, TypeAlias
 
 import msgspec
@@ -31,18 +31,19 @@ class Directive(Protocol):
         """Read the directive's occurrences in one block into its options; faults go to the reader."""
 
 
-# Every directive there is, in the order of execution; None for one that isn't implemented yet.
+# Every directive there is, in the order of execution; None for one that isn't implemented yet. Looking one up may raise
+# PackageError, and may show where it belongs in the order.
 DirectiveTable: TypeAlias = Mapping[str, Directive | None]
 
 
 class LazyTable(Mapping[str, Directive | None]):
     """A table whose directives are loaded when a Corefile first uses them.
 
-    names: the directives in the order of execution; the values don't matter here.
+    names: the directives in the order of execution.
     load: gives a directive, None for one that isn't implemented yet.
     """
 
-    def __init__(self, names: Mapping[str, object], load: Callable[[str], Directive | None]) -> None:
+    def __init__(self, names: Collection[str], load: Callable[[str], Directive | None]) -> None:
         self._names = names
         self._load = load
 

@@ -17,7 +17,7 @@ from clusterdns.config.lint import find_oddities
 from clusterdns.config.listeners import find_clashes
 from clusterdns.config.parser import Block
 from clusterdns.config.plan import BlockPlan, Directive, DirectivePlan, DirectiveTable, Plan
-from clusterdns.errors import ConfigError, ConfigErrors
+from clusterdns.errors import ConfigError, ConfigErrors, PackageError
 
 Interfaces: TypeAlias = Callable[[str], tuple[str, ...]]
 
@@ -115,7 +115,6 @@ class _Planner:
     ) -> None:
         self.source = source
         self.table = table
-        self.order = {name: number for number, name in enumerate(table)}
         self.default_port = default_port
         self.interface_addresses = interface_addresses
         self.manifests = manifests
@@ -131,12 +130,13 @@ class _Planner:
         for line in block.lines:
             grouped.setdefault(line.name.text, []).append(line)
         context = self.context(zones, grouped)
+        found_directives = {name: self.find(name, lines) for name, lines in grouped.items()}
+        order = {name: number for number, name in enumerate(self.table)}  # known once they are found
         directives = []
-        for name in sorted(grouped, key=lambda name: self.order.get(name, -1)):
-            lines = tuple(grouped[name])
-            directive = self.find(name, lines)
+        for name in sorted(found_directives, key=lambda name: order.get(name, -1)):
+            directive = found_directives[name]
             if directive is not None:
-                directives.append(self.read(name, directive, lines, context))
+                directives.append(self.read(name, directive, tuple(grouped[name]), context))
         binds = next((directive.options for directive in directives if directive.name == "bind"), None)
         addresses = tuple(getattr(binds, "addresses", ()))
         found = BlockPlan(keys, zones, addresses, tuple(directives), block.position)
@@ -171,12 +171,17 @@ class _Planner:
             context = msgspec.structs.replace(context, interface_addresses=self.interface_addresses)
         return context
 
-    def find(self, name: str, lines: tuple[Line, ...]) -> Directive | None:
-        if name not in self.order:
+    def find(self, name: str, lines: Iterable[Line]) -> Directive | None:
+        try:
+            directive = self.table[name]
+        except KeyError:
             for line in lines:
                 self.errors.append(line.name.error(f"Unknown directive '{name}'", hint=self.hint(line)))
             return None
-        directive = self.table[name]
+        except PackageError as error:
+            for line in lines:
+                self.errors.append(line.name.error(str(error), hint=error.hint, label=ConfigError.NO_POSITION))
+            return None
         if directive is None:
             for line in lines:
                 self.errors.append(
@@ -193,7 +198,7 @@ class _Planner:
             return "an environment variable here is empty"
         if line.block is not None and ("." in name or ":" in name):
             return "if this is a new server block, the '}' of the one before it is missing"
-        close = difflib.get_close_matches(name.lower(), self.order, n=1)
+        close = difflib.get_close_matches(name.lower(), self.table, n=1)
         return f"did you mean {close[0]}?" if close else "`clusterdns plugins` lists the directives that there are"
 
     def read(self, name: str, directive: Directive, lines: tuple[Line, ...], context: BlockContext) -> DirectivePlan:

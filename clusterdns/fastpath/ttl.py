@@ -6,7 +6,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from clusterdns.dns.types import OPT
 from clusterdns.errors import WireError
+
+_HEADER_BYTES: Final = 12
 
 
 def read_fields(body: bytes, count: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -27,6 +32,20 @@ def read_fields(body: bytes, count: int) -> tuple[tuple[int, ...], tuple[int, ..
     if position > len(body):
         raise WireError("record runs over the end of the message")
     return tuple(types), tuple(positions)
+
+
+def message_ttls(message: bytes) -> tuple[int, ...]:
+    """The positions of all TTLs in a whole message with one question; an OPT record has none. Raises WireError."""
+    start = _HEADER_BYTES
+    try:
+        while length := message[start]:
+            start += 1 + length
+        start += 5
+        number = sum(message[at] << 8 | message[at + 1] for at in (6, 8, 10))
+    except IndexError:
+        raise WireError("message ends before its question does") from None
+    types, positions = read_fields(message[start:], number)
+    return tuple([start + at for rtype, at in zip(types, positions, strict=True) if rtype != OPT])
 
 
 def read_ttl(body: bytes, position: int) -> int:

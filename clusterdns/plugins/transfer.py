@@ -4,9 +4,12 @@
 ## Description
 
 Gives whole zones away, by AXFR (RFC 5936) over TCP, and tells secondary servers of new versions with NOTIFY (RFC 1996)
-when a zone is read for the first time and whenever its serial number changes. IXFR gets the SOA record alone if the
-client has the newest version, and the whole zone otherwise. The zones are those of other directives in the server
-block: `file`, `auto` and `secondary`.
+when a zone is read for the first time and whenever its serial number changes, but of one zone no more often than every
+5 seconds. IXFR gets the SOA record alone if the client has the newest version, and the whole zone otherwise. The zones
+are those of other directives in the server block: `file`, `auto`, `secondary`, `kubernetes` and `k8s_external`.
+
+Of several servers for one cluster each has serial numbers of its own, which tell when it saw the last change. Let a
+secondary server transfer from one of them, not from the address of the Service in front of all.
 
 Over UDP transfers are refused, and so they are for clients that aren't named. The directive may be used several times;
 the use with the longest zone decides.
@@ -52,7 +55,10 @@ example.org {
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import contextlib
+import math
+import time
+from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 from itertools import chain
 from typing import Final
@@ -76,6 +82,9 @@ from clusterdns.zone.tree import is_newer, soa_numbers
 
 MAX_NOTIFYING: Final = 16
 """Servers told at a time: those that don't answer hold up the others only when there are many."""
+
+NOTIFY_GAP_SECONDS: Final = 5.0
+"""Between NOTIFYs about one zone: a cluster may change 20 times a second, and each NOTIFY makes a transfer."""
 
 
 class Use(msgspec.Struct, frozen=True):
@@ -137,7 +146,7 @@ class _UseReader:
 
 
 class Transfer(Plugin):
-    """All uses in a server block."""
+    """All uses in a server block. ``clock`` gives seconds and never goes back."""
 
     name = "transfer"
     pure = True
@@ -152,10 +161,13 @@ class Transfer(Plugin):
                 uses.append(_UseReader(reader).read(line))
         return tuple(uses)
 
-    def __init__(self, options: tuple[Use, ...], setup: Setup) -> None:
+    def __init__(self, options: tuple[Use, ...], setup: Setup, *, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(options, setup)
         self._uses = options
-        self._changed: dict[bytes, None] = {}
+        self._clock = clock
+        self._changed: dict[bytes, float] = {}
+        """When somebody is to be told, by zone, in seconds of the clock."""
+        self._told: dict[bytes, float] = {}
         self._wake = asyncio.Event()
         self._task: Lease | None = None
 
@@ -219,21 +231,40 @@ class Transfer(Plugin):
 
     def zone_changed(self, zone: bytes) -> None:
         """See ZoneListener."""
-        self._changed[zone] = None
+        if zone not in self._changed:
+            told_seconds = self._told.get(zone)
+            now_seconds = self._clock()
+            due_seconds = now_seconds if told_seconds is None else max(now_seconds, told_seconds + NOTIFY_GAP_SECONDS)
+            self._changed[zone] = due_seconds
         self._wake.set()
 
     async def _notify_forever(self) -> None:
         limit = asyncio.Semaphore(MAX_NOTIFYING)
         while True:
-            await self._wake.wait()
-            self._wake.clear()
-            changed, self._changed = self._changed, {}
+            await self._wait()
+            now_seconds = self._clock()
+            changed = [zone for zone, due_seconds in self._changed.items() if due_seconds <= now_seconds]
+            for zone in changed:
+                del self._changed[zone]
+                self._told[zone] = now_seconds
             async with asyncio.TaskGroup() as group:
                 for zone in changed:
                     use = self._use(zone)
                     for secondary in use.secondaries if use else ():
                         assert use is not None
                         group.create_task(self._notify(limit, zone, secondary, use.source))
+
+    async def _wait(self) -> None:
+        """Until a zone is due."""
+        while True:
+            self._wake.clear()
+            due_seconds = min(self._changed.values(), default=math.inf)
+            left_seconds = due_seconds - self._clock()
+            if left_seconds <= 0:
+                return
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(None if left_seconds == math.inf else left_seconds):
+                    await self._wake.wait()
 
     async def _notify(self, limit: asyncio.Semaphore, zone: bytes, secondary: Endpoint, source: str) -> None:
         async with limit:

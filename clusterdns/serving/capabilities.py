@@ -9,7 +9,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 import msgspec
 
 from clusterdns.cluster.apiserver.options import WatchOptions
-from clusterdns.cluster.objects import Kind
+from clusterdns.cluster.objects import Key, Kind
 from clusterdns.cluster.store import Store
 from clusterdns.dns.wire import Record
 from clusterdns.observability.metrics import Registry
@@ -72,6 +72,9 @@ class ClusterLease(Lease, Protocol):
 
     def missing(self) -> tuple[Kind, ...]:
         """The kinds of the lease without which no client should be sent here yet; empty once it is ready."""
+
+    def place_of(self, kind: Kind, key: Key) -> str:
+        """Where an object is written, as ``file:line``; empty where it isn't in a file."""
 
 
 class Clusters(Protocol):
@@ -140,7 +143,8 @@ class Setup(Protocol):
 
     zones: the block's zones in lower-case wire form, in the order of its keys.
     server: label ``server`` of the metrics, ``dns://:53`` or ``dns://127.0.0.1:53``; the first one of the block.
-    listen: addresses that the block listens on, as (address, port); the address is empty for all.
+    listen: addresses that the block listens on, as (address, port); the address is empty for all. There are
+        none where nobody outside can ask, as in ``clusterdns explain``.
     directory, root: see BlockContext.
     debug: True if the block has ``debug``.
     view: label ``view`` of the metrics, the name of the block's ``view``; empty without one.

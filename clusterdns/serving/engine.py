@@ -12,13 +12,14 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from itertools import chain, product
+from math import inf
 from random import Random
 from time import perf_counter
 from typing import Final, Protocol, TypeAlias
 
 from clusterdns.dns.types import BADVERS, FLAG_TC, IN, REFUSED, SERVFAIL
 from clusterdns.errors import QueryError
-from clusterdns.fastpath.memo import Memo
+from clusterdns.fastpath.memo import Ageing, Memo
 from clusterdns.serving.chain import Block
 from clusterdns.serving.finish import finish, finish_stream, refuse
 from clusterdns.serving.later import Later
@@ -31,6 +32,9 @@ from clusterdns.serving.trace import Trace, TracedQuery, begin_inner
 
 MAX_LOOKUP_DEPTH: Final = 8
 """Internal look-ups that may lead to one another: more than any CNAME chain that is meant, few enough to end a loop."""
+
+_MOMENT_SECONDS: Final = 1.0
+"""How long a reply may be sent again that is right only for now."""
 
 _BATCH_BIN_SECONDS: Final = 0.00025
 _BATCH_BINS: Final = 20
@@ -194,9 +198,8 @@ class Engine:
             block.tap_reply(query, messages[0])
             stream = map(partial(block.tap_reply, query), stream)
         if keep and memo is not None:
-            compiled = reply.compiled
-            passing = reply.transient or (compiled is not None and compiled.rotating > len(messages) > 1)
-            memo.remember(query.packet, messages, (block, query, reply, size), passing=passing)
+            until, ageing = _term(reply, len(messages), started)
+            memo.remember(query.packet, messages, (block, query, reply, size), until=until, ageing=ageing)
         return messages[0] if reply.stream is None else chain(messages, stream)
 
     def _stream(self, query: Query, reply: Reply) -> Iterator[bytes]:
@@ -235,9 +238,7 @@ class Engine:
             memo.clear()
 
     def refresh(self) -> None:
-        """Let other orders of large answers get their turn; to be called about once a second."""
-        for memo in self._memos.values():
-            memo.refresh()
+        """Nothing has to be done from time to time any more."""
 
     def flush(self) -> None:
         """Tell the observers what was answered from memory since the last time."""
@@ -265,6 +266,17 @@ class Engine:
         self._hits[block, query.zone] += hits
         for observer in block.hit_observers:
             observer.observe_hits(query, reply, size, hits)
+
+
+def _term(reply: Reply, messages: int, now: float) -> tuple[float, Ageing | None]:
+    """Until when a reply of so many messages may be sent again, and who knows how it goes on then."""
+    compiled = reply.compiled
+    if compiled is not None and compiled.rotating > messages > 1:
+        return now + _MOMENT_SECONDS, None  # so that others of its orders get their turn
+    if not reply.transient:
+        return inf, None
+    ageing = reply.ages
+    return now + (_MOMENT_SECONDS if ageing is None else ageing.seconds), ageing
 
 
 def _clear_reusable(reply: Reply) -> Reply:

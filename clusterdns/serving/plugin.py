@@ -35,6 +35,8 @@ class Plugin:
     """Base of all directives.
 
     name: the directive.
+    before: for one from outside this package, the directive in front of which it sees queries; others leave it empty, as
+        their order is that of ``plugins/table.py``.
     pure: True if what it does to a query and its reply depends on the query's bytes alone (not on the client, the time,
         chance or a count), so that a reply that passed it may be reused. ``loadbalance`` is pure: it sets ``variants``.
     in_chain: True if it has ``handle``.
@@ -47,6 +49,7 @@ class Plugin:
     """
 
     name: ClassVar[str]
+    before: ClassVar[str] = ""
     pure: ClassVar[bool] = False
     in_chain: ClassVar[bool] = False
     terminal: ClassVar[bool] = False

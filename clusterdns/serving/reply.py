@@ -11,6 +11,7 @@ import msgspec
 from clusterdns.dns.types import FLAG_AA, NOERROR, SERVFAIL
 from clusterdns.dns.wire import Record, read_record
 from clusterdns.fastpath.answer import CompiledAnswer
+from clusterdns.fastpath.memo import Ageing
 from clusterdns.serving.query import Query
 
 
@@ -39,7 +40,8 @@ class Reply:
     plugin: the directive that answered.
     reusable: True if nothing but the query's bytes and what was compiled decided this reply: the same bytes may be
         answered the same way until something is published.
-    transient: True if a reusable reply may be sent again for a second at most: its TTLs count down.
+    transient: True if a reusable reply may be sent again for a second at most, as its TTLs count down, unless it
+        ``ages``.
     dropped: True if nothing is to be sent.
     stream: records that follow those of the answer section in as many messages as they need, made while they are sent
         (RFC 5936 section 2.2); None for a reply of one message. Only over TCP: over UDP they are left out, with TC.
@@ -112,6 +114,11 @@ class Reply:
         reply = cls(plugin=plugin)
         reply.dropped = True
         return reply
+
+    @property
+    def ages(self) -> Ageing | None:
+        """What knows the TTL that all of its records have from one second to the next; None if nobody does."""
+        return None
 
     def records(self, query: Query) -> Sections:
         """The records; those of a compiled answer are read from its bytes."""

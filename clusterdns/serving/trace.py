@@ -36,7 +36,7 @@ class Origin(msgspec.Struct, frozen=True, omit_defaults=True):
     """An object that an answer was made from.
 
     kind, name: as in ``Service``, ``dev/web``.
-    revision: of its store when it was looked at.
+    revision: how far its store had come when it was looked at: ``revision 1234`` of an API server, ``change 7``.
     place: the file and line that it was read from, empty where it comes from elsewhere or was computed.
     """
 
@@ -68,23 +68,6 @@ class Explainer(Protocol):
 
         Nothing may be changed by it: neither the plugin nor the query.
         """
-
-
-@runtime_checkable
-class ClusterView(Protocol):
-    """A plugin that knows how the cluster looks to its clients (``kubernetes``)."""
-
-    def search_list(self, namespace: str) -> tuple[str, ...]:
-        """The search domains of Pods in a namespace, absolute, as the kubelet writes them; empty if there are none."""
-
-    def pod_addresses(self, namespace: str, name: str) -> tuple[str, ...] | None:
-        """The addresses of a Pod; None if it isn't known."""
-
-    def namespace_of(self, address: str) -> str:
-        """The namespace of the Pod that has an address alone, empty if it isn't known."""
-
-    def questions(self) -> Iterable[tuple[bytes, int]]:
-        """Every name that the cluster has, lower case, with each type of records that names of its kind can have."""
 
 
 class Candidate(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -18,6 +18,7 @@ from contextlib import suppress
 from time import perf_counter
 from typing import Final, cast
 
+from clusterdns.fastpath.memo import UNTIL
 from clusterdns.serving.engine import Engine, Messages
 from clusterdns.serving.limits import ConnectionLimits
 from clusterdns.serving.query import Client
@@ -221,8 +222,9 @@ class Connection(asyncio.Protocol):
         listener = self._listener
         listener.packets += 1
         started = perf_counter()
-        entry = listener.engine.memo("tcp", listener.family).entries.get(packet[2:])
-        if entry is not None:
+        memo = listener.engine.memo("tcp", listener.family)
+        entry = memo.entries.get(packet[2:])
+        if entry is not None and (entry[UNTIL] > started or (entry := memo.revive(packet[2:], started)) is not None):
             entry[0] = use = entry[0] + 1
             self._write(packet[:2] + entry[2][use % entry[1]])
             listener.engine.count_batch(1, perf_counter() - started)

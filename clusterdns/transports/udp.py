@@ -95,7 +95,8 @@ class UdpListener:
     def _answer(self, batch: mmsg.MessageBatch, count: int) -> None:
         started = perf_counter()
         slots, headers, iovecs = batch.slots, batch.headers, batch.iovecs
-        remembered = self.engine.memo("udp", self._family).entries.get
+        memo = self.engine.memo("udp", self._family)
+        remembered, revive = memo.entries.get, memo.revive
         size = mmsg.SLOT_BYTES
         hits = 0
         first = 0
@@ -105,7 +106,7 @@ class UdpListener:
             length = headers[words * i + length_word]
             query = slots[start : start + length - 2].tobytes()
             entry = remembered(query)
-            if entry is not None:
+            if entry is not None and (entry[3] > started or (entry := revive(query, started)) is not None):
                 use = entry[0] + 1
                 reply = entry[2][use % entry[1]]
                 end = start + len(reply)

@@ -1,17 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """What must hold for every reply that goes through ``cache``, whatever its records, bounds and age."""
 
+from unittest import mock
+
 import dns.flags
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.caching import Server, flags
+from support.serving import Faults, client, wire
 
 from clusterdns.dns import names
 from clusterdns.dns.masterfile import parse_record
 from clusterdns.dns.types import AAAA, FLAG_AA, FLAG_RA, FLAG_TC, MX, A
 from clusterdns.dns.wire import Writer
 from clusterdns.fastpath.answer import CompiledAnswer, counts
+from clusterdns.fastpath.memo import BODIES
+from clusterdns.serving.chain import Block
+from clusterdns.serving.engine import Engine
 from clusterdns.serving.reply import Reply, Sections, read_sections
+from clusterdns.serving.router import Router
 
 QNAME = "www.example.org."
 OWNERS = [QNAME, "cdn.example.org.", "cdn.example.net.", "example.org.", "org.", ".", "WWW.example.ORG."]
@@ -104,6 +111,30 @@ def test_a_hit_is_the_miss_but_for_the_time_that_has_passed(make, success, denia
         assert all(ttl > 0 for ttl in shown(found))
         assert found.flags == miss.flags | dns.flags.AA
         assert not found.flags & dns.flags.TC
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    make=replies(),
+    bound=st.integers(1, 60),
+    options=st.sampled_from(["", "keepttl", "serve_stale 1h immediate 3s"]),
+    steps=st.lists(st.floats(0, 20), min_size=1, max_size=8),
+)
+def test_a_remembered_reply_is_what_would_be_said_anew(make, bound, options, steps):
+    """While its TTLs count down, what the memo has under a query are the octets that the long way gives."""
+    server = Server(f"{{\n success 2000 {bound} 0\n denial 2000 {bound} 0\n {options}\n}}", answer=make)
+    server.cache._renewals.begin = lambda entry, work: False
+    engine = Engine("dns://:53", Router({names.ROOT: [Block([server.cache])]}), Faults())
+    packet = wire("www.example.org.", "A", use_edns=0, payload=1232)
+    with mock.patch("clusterdns.serving.engine.perf_counter", server.clock):
+        for step in [0.0, 0.0, *steps]:
+            server.clock.advance(step)
+            entry = engine.memo("udp", 1).revive(packet[2:], server.clock())
+            remembered = None if entry is None else packet[:2] + entry[BODIES][0]
+            asked = len(server.asked)
+            said = engine.handle(packet, client())
+            assert remembered in (None, said)
+            assert remembered is None or len(server.asked) == asked
 
 
 @settings(deadline=None, max_examples=200)

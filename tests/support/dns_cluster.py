@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
+from clusterdns.cluster.apiserver.options import WatchOptions
 from clusterdns.cluster.changes import Apply, Delete, Replace
 from clusterdns.cluster.objects import (
     KINDS,
@@ -130,6 +131,7 @@ class FakeSetup:
         self.zones = (names.from_text(ZONE),)
         self.published = 0
         self.view = ""
+        self.siblings: dict[str, Any] = {}
         self.resolver: Callable[[Query, bytes, int], Result] = lambda query, name, qtype: Reply()
         self.asked: list[tuple[str, int]] = []
         self.leased: list[tuple[str, ...]] = []

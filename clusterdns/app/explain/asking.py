@@ -14,14 +14,15 @@ from clusterdns.app.block import ListenAddress
 from clusterdns.app.explain.message import Message, decode_message, message_text
 from clusterdns.app.explain.report import Report, Step, collect_hints, collect_origins, conclude
 from clusterdns.app.explain.request import Request, client_address, pod_key, question
-from clusterdns.app.explain.search import POD_NDOTS, Attempt, Rules, Search, verdict
+from clusterdns.app.explain.search import POD_NDOTS, Attempt, Rules, Search, absolute_domains, verdict
 from clusterdns.app.instance import Instance
 from clusterdns.dns import names
 from clusterdns.dns.types import FLAG_RD, IN, rcode_text, type_text
 from clusterdns.errors import ExplainError
+from clusterdns.serving.capabilities import SearchedCluster
 from clusterdns.serving.engine import Engine, Output
 from clusterdns.serving.query import Client
-from clusterdns.serving.trace import ClusterView, Note, Trace, watch
+from clusterdns.serving.trace import Note, Trace, watch
 
 ANSWER_SECONDS: Final = 6.0
 """For one query: somewhat longer than *forward* tries."""
@@ -36,9 +37,9 @@ _CLIENT_PORT: Final = 53535
 async def explain(instance: Instance, request: Request) -> Report:
     """Ask what is to be explained. Raises ExplainError."""
     name, qtype = question(request)
-    views = [plugin for plugin in instance.plugins if isinstance(plugin, ClusterView)]
-    address, reason, namespace = _client(request, views)
-    search = Search(name, _rules(request, namespace, views))
+    clusters = [plugin for plugin in instance.plugins if isinstance(plugin, SearchedCluster)]
+    address, reason, namespace = _client(request, clusters)
+    search = Search(name, _rules(request, namespace, clusters))
     listen, engine = choose_listener(instance, request.listen)
     local = listen[0] or ("::1" if ":" in address else _LOOPBACK)
     steps: list[Step] = []
@@ -104,31 +105,46 @@ def _place(listen: ListenAddress) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _client(request: Request, views: Sequence[ClusterView]) -> tuple[str, str, str]:
+def _client(request: Request, clusters: Sequence[SearchedCluster]) -> tuple[str, str, str]:
     """The address to ask from, why it is that, and the namespace that its search list is for."""
     given = client_address(request.client) if request.client else ""
     if request.pod:
         namespace, name = pod_key(request.pod)
         if given:
             return given, "as given", namespace
-        known = [found for view in views if (found := view.pod_addresses(namespace, name)) is not None]
-        if any(known):
-            return next(filter(None, known))[0], f"that of Pod {request.pod}", namespace
-        why = "has no address yet" if known else "isn't known here"
+        pods = [pod for cluster in clusters if (pod := cluster.store.get("Pod", (namespace, name))) is not None]
+        addresses = [address for pod in pods for address in pod.ips]
+        if addresses:
+            return addresses[0], f"that of Pod {request.pod}", namespace
+        why = "has no address yet" if pods else "isn't known here"
         return _LOOPBACK, f"Pod {request.pod} {why}, so this is not its address", namespace
     if request.namespace or not given:
         return given or _LOOPBACK, "as given" if given else "no client was given", request.namespace
-    namespace = next(filter(None, (view.namespace_of(given) for view in views)), "")
+    namespace = _namespace_of(given, clusters)
     return given, f"as given; a Pod in {namespace}" if namespace else "as given", namespace
 
 
-def _rules(request: Request, namespace: str, views: Sequence[ClusterView]) -> Rules:
+def _namespace_of(address: str, clusters: Sequence[SearchedCluster]) -> str:
+    """That of the Pod with the address; empty if none is known, or several share it."""
+    pods = {
+        pod.key: pod
+        for cluster in clusters
+        for pod in cluster.store.objects("Pod")
+        if address in pod.ips and not pod.host_network
+    }
+    return next(iter(pods))[0] if len(pods) == 1 else ""
+
+
+def _rules(request: Request, namespace: str, clusters: Sequence[SearchedCluster]) -> Rules:
+    """The search list as given, or that of Pods in the namespace, as the kubelet writes it."""
     given = request.rules()
     if given.domains or not namespace:
         return given
-    domains = next(filter(None, (view.search_list(namespace) for view in views)), ())
-    if not domains and (request.pod or request.namespace):
+    zone = next((names.to_text(zone) for cluster in clusters for zone in cluster.search_zones), "")
+    if not zone:
         raise ExplainError("the Corefile has no kubernetes with a zone, so Pods have no search list here")
+    behind = "." if zone == "." else f".{zone}"
+    domains = absolute_domains((f"{namespace}.svc{behind}", f"svc{behind}", zone))
     return Rules(domains, POD_NDOTS if request.ndots is None else request.ndots)
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Final, Literal
 
@@ -76,9 +77,15 @@ def conclude(name: str, rtype: str, outcome: Outcome, steps: tuple[Step, ...]) -
         shown += f" and {more} more" if more > 0 else ""
         through = "" if last.name == name else f", found as {last.name}"
         return f"{name} {rtype} is {shown}{through}"
-    rcode = next((step.rcode for step in reversed(steps) if step.outcome == outcome), last.rcode)
-    tried = "" if len(steps) == 1 else f"; {len(steps)} names were tried"
-    return f"{name} {rtype} has no answer: {_FAILURES[outcome].format(type=rtype, rcode=rcode)}{tried}"
+    if len(steps) == 1:
+        return f"{name} {rtype} has no answer: {_FAILURES[outcome].format(type=rtype, rcode=last.rcode)}"
+    replies = Counter("no reply" if step.outcome == "no reply" else _reply(step) for step in steps)
+    counts = ", ".join(f"{count} {reply}" for reply, count in replies.items())
+    return f"{name} {rtype} has no answer: {len(steps)} names were tried ({counts})"
+
+
+def _reply(step: Step) -> str:
+    return f"without {step.traces[0].question.rpartition(' ')[2]}" if step.outcome == "no data" else step.rcode
 
 
 def collect_hints(outcome: Outcome, steps: Iterable[Step], search_hints: Iterable[str]) -> tuple[str, ...]:

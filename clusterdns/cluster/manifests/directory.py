@@ -14,7 +14,9 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from clusterdns.cluster.controllers.plane import DeclaredChange, Fault
+from clusterdns.cluster.declared import DeclaredKind
 from clusterdns.cluster.manifests.parts import Content, Ident, describe
+from clusterdns.cluster.objects import Key
 from clusterdns.errors import ManifestError
 
 
@@ -45,6 +47,13 @@ class Directory:
         for file in self._files.values():
             ignored.update(file.content.ignored)
         return dict(sorted(ignored.items()))
+
+    def place_of(self, kind: DeclaredKind, key: Key) -> str:
+        """``file:line`` of the place that counts; empty if the object is in no file."""
+        ident = (kind, key)
+        path = self._holders.get(ident, ("",))[-1]
+        file = self._files.get(path)
+        return f"{path}:{file.content.objects[ident][1]}" if file is not None and ident in file.content.objects else ""
 
     def put(self, path: str, content: Content) -> list[DeclaredChange]:
         """The file has this content now. Returns the objects that have changed by that."""

@@ -70,6 +70,10 @@ class ManifestReader:
         unseen = (ManifestError(reason, file=path) for path, reason in sorted(self.scan_faults.items()))
         return (*unseen, *self._contents.problems(self._plane.faults))
 
+    def place_of(self, kind: Kind, key: Key) -> str:
+        """Where an object is written, as ``file:line``; empty if it is in no file."""
+        return self._contents.place_of(kind, key)
+
     def ignored(self) -> dict[str, int]:
         """How many objects of other kinds there are, by kind."""
         return self._contents.ignored

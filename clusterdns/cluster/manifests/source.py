@@ -22,7 +22,7 @@ from clusterdns.cluster.controllers.plane import ControlPlane
 from clusterdns.cluster.manifests.files import Scan, Stamp, rescan, scan
 from clusterdns.cluster.manifests.inotify import Hint, Inotify
 from clusterdns.cluster.manifests.reading import ManifestReader
-from clusterdns.cluster.objects import KINDS, Kind
+from clusterdns.cluster.objects import KINDS, Key, Kind
 from clusterdns.cluster.selectors import Selector
 from clusterdns.cluster.source import Sink
 from clusterdns.errors import ManifestError
@@ -103,6 +103,10 @@ class ManifestSource:
     def ignored(self) -> dict[str, int]:
         """How many objects of kinds that aren't read here there are, by kind."""
         return dict(self._ignored)
+
+    def place_of(self, kind: Kind, key: Key) -> str:
+        """See Written."""
+        return self._reader.place_of(kind, key)
 
     def load(self) -> tuple[Event, ...]:
         """Read the directory. Returns a Replace for every kind.

@@ -207,14 +207,37 @@ class Cache(Plugin):
         ttl_seconds = entry.remaining_seconds(now_seconds)
         if ttl_seconds <= 0:
             return self._hit_stale(query, key, entry, now_seconds)
-        prefetch = self.options.prefetch
-        if prefetch is not None:
-            entry.count_hits(1, now_seconds, prefetch.gap_seconds)
-            if entry.hits >= prefetch.amount and ttl_seconds <= prefetch.threshold(entry.ttl_seconds):
+        if self.options.prefetch is not None:
+            entry.count_hits(1, now_seconds, self.options.prefetch.gap_seconds)
+            if self._is_due(entry, ttl_seconds):
                 self._renew(query, key, entry)
         reply = entry.reply(query, entry.ttl_seconds if self.options.keepttl else ttl_seconds)
         reply.reusable = entry.refresh is None  # what comes of that is the next client's reply
+        reply.shelf, reply.key, reply.seconds = self, key, entry.seconds_of_ttl(now_seconds)
         return reply
+
+    def _is_due(self, entry: Entry, ttl_seconds: int) -> bool:
+        """True if an entry is to be renewed before it expires."""
+        prefetch = self.options.prefetch
+        if prefetch is None:
+            return False
+        return entry.hits >= prefetch.amount and ttl_seconds <= prefetch.threshold(entry.ttl_seconds)
+
+    @property
+    def wants_uses(self) -> bool:
+        """See Shelf."""
+        return self.options.prefetch is not None
+
+    def show(self, key: bytes, entry: Entry) -> tuple[int, float] | None:
+        """See Shelf."""
+        now_seconds = self._clock()
+        ttl_seconds = entry.remaining_seconds(now_seconds)
+        if ttl_seconds <= 0 or entry.refresh is not None or not self.shelves.has(key, entry):
+            return None
+        if self._is_due(entry, ttl_seconds):
+            return None
+        entry.used = True
+        return entry.ttl_seconds if self.options.keepttl else ttl_seconds, entry.seconds_of_ttl(now_seconds)
 
     # Asking
 

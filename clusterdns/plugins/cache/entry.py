@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from clusterdns.dns.types import FLAG_AA, FLAG_AD, FLAG_RA
 from clusterdns.fastpath.answer import CompiledAnswer
+from clusterdns.fastpath.memo import Ageing
 from clusterdns.fastpath.ttl import with_ttl
 from clusterdns.plugins.cache.digest import Digest
 from clusterdns.serving.query import Query
@@ -76,13 +77,17 @@ class Entry:
         """The TTL that is left, in whole seconds; 0 or less once it has expired."""
         return self.ttl_seconds - int(now_seconds - self.stored_seconds)
 
+    def seconds_of_ttl(self, now_seconds: float) -> float:
+        """For how long the TTL stays what it is."""
+        return 1.0 - (now_seconds - self.stored_seconds) % 1.0
+
     def count_hits(self, number: int, now_seconds: float, gap_seconds: float) -> None:
         """It was used ``number`` times; a pause of more than ``gap_seconds`` starts the count again."""
         self.hits = number if now_seconds - self.last_hit_seconds > gap_seconds else self.hits + number
         self.last_hit_seconds = now_seconds
 
-    def reply(self, query: Query, ttl_seconds: int, *, stale: bool = False) -> CachedReply:
-        """A reply from it, with this TTL."""
+    def with_ttl(self, ttl_seconds: int) -> CompiledAnswer:
+        """Its sections with this TTL."""
         if ttl_seconds != self._shown_ttl:
             old = self._compiled
             self._compiled = CompiledAnswer(
@@ -94,9 +99,16 @@ class Entry:
                 rotating_start=old.rotating_start,
             )
             self._shown_ttl = ttl_seconds
-        reply = CachedReply.of_compiled(self.plugin, self._compiled)
+        return self._compiled
+
+    def reply(self, query: Query, ttl_seconds: int, *, stale: bool = False) -> CachedReply:
+        """A reply from it, with this TTL."""
+        compiled = self.with_ttl(ttl_seconds)
+        reply = CachedReply.of_compiled(self.plugin, compiled)
         reply.entry = self
         reply.stale = stale
+        reply.shelf = None
+        reply.given = compiled
         reply.rcode = self.rcode
         reply.flags = self.flags if wants_authenticated(query) else self.flags & ~FLAG_AD
         reply.transient = True
@@ -109,13 +121,51 @@ class Entry:
             reply.set_records(reply.records(query))
 
 
-class CachedReply(Reply):
-    """A reply from the cache. ``stale`` is True if its entry had expired."""
+class Shelf(Protocol):
+    """Where an entry stands."""
 
-    __slots__ = ("entry", "stale")
+    @property
+    def wants_uses(self) -> bool:
+        """True if it has to know how often an entry was used."""
+
+    def show(self, key: bytes, entry: Entry) -> tuple[int, float] | None:
+        """The TTL that the entry has now, and for how many seconds; None if it isn't the answer any more."""
+
+
+class CachedReply(Reply):
+    """A reply from the cache.
+
+    stale: True if its entry had expired.
+    shelf, key, seconds: where the entry stands, and how long its TTL stays this one; no shelf for one that can't age.
+    given: the sections as the cache gave them: what others make of them may have other TTLs.
+    """
+
+    __slots__ = ("entry", "given", "key", "seconds", "shelf", "stale")
 
     entry: Entry
     stale: bool
+    shelf: Shelf | None
+    key: bytes
+    seconds: float
+    given: CompiledAnswer
+
+    @property
+    def ages(self) -> Ageing | None:
+        """See Reply."""
+        return None if self.shelf is None or self.compiled is not self.given else self
+
+    @property
+    def wants_uses(self) -> bool:
+        """See Ageing."""
+        return self.shelf is not None and self.shelf.wants_uses
+
+    def show(self) -> int | None:
+        """See Ageing."""
+        shown = None if self.shelf is None else self.shelf.show(self.key, self.entry)
+        if shown is None:
+            return None
+        ttl_seconds, self.seconds = shown
+        return ttl_seconds
 
 
 def wants_authenticated(query: Query) -> bool:

@@ -63,6 +63,11 @@ class Shelves:
             return None
         return entry
 
+    def has(self, key: bytes, entry: Entry) -> bool:
+        """True if the entry is still the only one for its key."""
+        one, other = (self.denial, self.success) if entry.denial else (self.success, self.denial)
+        return one.get(key) is entry and other.get(key) is None
+
     def _is_usable(self, entry: Entry, now_seconds: float) -> bool:
         remaining = entry.remaining_seconds(now_seconds)
         return remaining > 0 or -remaining < self._stale_seconds

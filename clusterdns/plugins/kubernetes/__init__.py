@@ -90,7 +90,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Final
 
@@ -103,12 +103,14 @@ from clusterdns.dns import names
 from clusterdns.dns.edns import extended_error
 from clusterdns.dns.types import ANY, AXFR, CNAME, FLAG_TC, IN, IXFR, NXDOMAIN, REFUSED, SERVFAIL
 from clusterdns.dns.wire import Record
+from clusterdns.plugins.kubernetes.explaining import Explanation
 from clusterdns.plugins.kubernetes.labels import CLIENT, client_value, name_value
 from clusterdns.plugins.kubernetes.options import KubernetesOptions, parse
 from clusterdns.serving.capabilities import ClusterLease, Clusters, Lease, Setup
 from clusterdns.serving.plugin import Plugin, Result, after
 from clusterdns.serving.query import Query
 from clusterdns.serving.reply import Reply, Sections, read_sections
+from clusterdns.serving.trace import Note
 from clusterdns.zone.compiler import Alias
 from clusterdns.zone.snapshot import Snapshot, is_reverse
 
@@ -282,6 +284,12 @@ class Kubernetes(Plugin):
             return client_value(self.snapshot.pod_at(query.client.address), key)
         zone = self.snapshot.zone_of(query.key)
         return "" if zone is None else name_value(names.labels(query.key[: -zone.size] + names.ROOT), key)
+
+    def explain(self, query: Query) -> Iterable[Note]:
+        """See Explainer."""
+        assert self._lease is not None
+        explanation = Explanation(self.options, self._lease.store, self._lease.place_of)
+        return explanation.notes(query, self.snapshot.zone_of(query.key), synced=self.snapshot.synced)
 
     def _falls_through(self, key: bytes) -> bool:
         return any(key.endswith(zone) and names.is_in(key, zone) for zone in self.options.fallthrough)

@@ -5,7 +5,7 @@ import asyncio
 
 import dns.flags
 import pytest
-from support.caching import SOA, Server, address, flags, lines, nodata, nxdomain, rcode, reply, ttls
+from support.caching import SOA, Server, Tasks, address, flags, lines, nodata, nxdomain, rcode, reply, ttls
 from support.directives import query
 
 from clusterdns.dns import names
@@ -347,6 +347,84 @@ def test_a_hit_may_be_answered_again_for_a_moment():
     assert not miss.reusable
     _, hit = server.handle()
     assert (hit.reusable, hit.transient) == (True, True)
+
+
+def ages_of(server, **options):
+    """What knows how the reply to a hit goes on."""
+    return server.handle(**options)[1].ages
+
+
+def test_a_hit_knows_its_ttl_from_second_to_second():
+    server = Server(answer=lambda query: address(ttl=10))
+    server.ask()
+    server.clock.advance(2.25)
+    ages = ages_of(server)
+    assert ages.seconds == 0.75
+    server.clock.advance(0.75)
+    assert (ages.show(), ages.seconds) == (7, 1.0)
+    server.clock.advance(6.5)
+    assert (ages.show(), ages.seconds) == (1, 0.5)
+    server.clock.advance(0.5)
+    assert ages.show() is None
+    assert len(server.asked) == 1
+
+
+def test_keepttl_holds_while_a_hit_ages():
+    server = Server("{\n keepttl\n}", answer=lambda query: address(ttl=10))
+    server.ask()
+    ages = ages_of(server)
+    server.clock.advance(9.5)
+    assert (ages.show(), ages.seconds) == (10, 0.5)
+    server.clock.advance(0.5)
+    assert ages.show() is None
+
+
+def test_a_hit_ages_no_further_than_its_entry_stays():
+    server = Server(answer=lambda query: address(ttl=10))
+    server.ask()
+    ages = ages_of(server)
+    server.clock.advance(10)
+    server.ask()
+    assert ages.show() is None
+    assert ages_of(server).show() == 10
+
+
+def test_a_hit_that_others_have_changed_does_not_age():
+    server = Server()
+    server.ask()
+    _, hit = server.handle()
+    assert hit.ages is hit
+    hit.set_records(hit.records(query("www.example.org.")))
+    assert hit.ages is None
+
+
+def test_a_reply_from_an_expired_entry_does_not_age():
+    server = Server("{\n serve_stale\n}", services=Tasks(), answer=lambda query: address(ttl=10))
+
+    async def scenario():
+        await server.ask_later()
+        server.clock.advance(11)
+        return server.handle()[1]
+
+    hit = asyncio.run(scenario())
+    assert (hit.stale, hit.transient, hit.ages) == (True, True, None)
+
+
+def test_a_hit_that_is_due_for_a_renewal_is_asked_for_anew():
+    server = Server("{\n prefetch 5 1m 50%\n}", services=Tasks(), answer=lambda query: address(ttl=10))
+
+    async def scenario():
+        await server.ask_later()
+        question, hit = server.handle()
+        assert hit.wants_uses
+        server.clock.advance(1)
+        assert hit.show() == 9
+        server.clock.advance(5)
+        assert hit.show() == 4
+        server.cache.observe_hits(question, hit, 50, 9)
+        assert hit.show() is None
+
+    asyncio.run(scenario())
 
 
 def test_a_large_reply_is_truncated_for_those_who_cannot_take_it():

@@ -16,6 +16,7 @@ from clusterdns.serving.query import Query
 from clusterdns.upstream.address import Endpoint
 from clusterdns.zone.tree import build_zone
 
+OTHER = names.from_text("other.test.")
 ORIGIN = names.from_text("example.org.")
 ZONE = build_zone(
     ORIGIN, parse_file("$TTL 5\n@ SOA ns admin 10 2 3 4 5\n@ NS ns\nns A 192.0.2.1\nsub A 192.0.2.2\n", ORIGIN)
@@ -188,8 +189,41 @@ def test_those_named_are_told_of_zones_at_the_start(monkeypatch):
 
 
 def test_they_are_told_of_changes(monkeypatch):
+    monkeypatch.setattr(transfer, "NOTIFY_GAP_SECONDS", 0.0)
     told = notified(monkeypatch, "transfer {\nto 192.0.2.1\n}", changes=[ORIGIN, ORIGIN])
     assert len(told) == 3
+
+
+def test_of_one_zone_they_are_told_seldom_but_of_its_last_version(monkeypatch):
+    seconds = [0.0]
+    told = []
+
+    async def send(zone, secondary, source):
+        told.append((seconds[0], names.to_text(zone)))
+
+    async def settle():
+        for _ in range(10):
+            await asyncio.sleep(0)
+
+    async def run():
+        monkeypatch.setattr(transfer, "send_notify", send)
+        await made.start()
+        task = asyncio.ensure_future(made.services.spawned[0][0])
+        await settle()
+        for moment in (0.1, 1.0, 4.9, 5.0, 5.1, 9.0, 11.0, 30.0):
+            seconds[0] = moment
+            made.zone_changed(ORIGIN)
+            if moment == 1.0:
+                made.zone_changed(OTHER)
+            await settle()
+        task.cancel()
+
+    setup = FakeSetup()
+    setup.siblings["file"] = Source()
+    made = transfer.Transfer(parse("transfer . {\nto 192.0.2.1\n}"), setup, clock=lambda: seconds[0])
+    finished(run())
+    assert [moment for moment, zone in told if zone == "example.org."] == [0.0, 5.0, 11.0, 30.0]
+    assert [moment for moment, zone in told if zone == "other.test."] == [1.0]
 
 
 def test_nobody_is_told_with_a_star_or_of_other_zones(monkeypatch):

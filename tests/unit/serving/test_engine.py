@@ -2,6 +2,7 @@
 """The engine: dispatch, recovery, what is remembered, what is counted."""
 
 import asyncio
+from time import perf_counter
 
 import dns.flags
 import dns.message
@@ -12,6 +13,7 @@ from support.serving import Answering, Counting, Passing, Plugin, client, wire
 from clusterdns.dns import names, types
 from clusterdns.dns.wire import Record
 from clusterdns.fastpath.answer import CompiledAnswer, counts
+from clusterdns.fastpath.memo import UNTIL
 from clusterdns.serving.engine import MAX_LOOKUP_DEPTH
 from clusterdns.serving.later import Later
 from clusterdns.serving.plugin import after
@@ -162,7 +164,7 @@ def test_reusable_reply_is_remembered_until_something_is_published(make_engine):
     assert packet[2:] not in engine.memo("udp", 1).entries
 
 
-def test_transient_reply_is_remembered_until_the_next_refresh(make_engine):
+def test_transient_reply_is_remembered_for_a_second(make_engine):
     def ageing(query):
         reply = compiled(query)
         reply.transient = True
@@ -171,10 +173,12 @@ def test_transient_reply_is_remembered_until_the_next_refresh(make_engine):
     engine = make_engine({".": [Answering(ageing)]})
     packet = wire()
     ask(engine, packet)
+    before = perf_counter()
     ask(engine, packet)
-    assert packet[2:] in engine.memo("udp", 1).entries
-    engine.refresh()
-    assert packet[2:] not in engine.memo("udp", 1).entries
+    memo = engine.memo("udp", 1)
+    assert before < memo.entries[packet[2:]][UNTIL] - 1.0 < perf_counter()
+    assert memo.revive(packet[2:], before + 0.9)
+    assert memo.revive(packet[2:], perf_counter() + 1.0) is None
 
 
 def records_reply(query):
