@@ -17,6 +17,20 @@ _PROGRAMMING_BOUNDS: Final = tuple(0.001 * 2**power for power in range(20))
 _APPLY_BOUNDS: Final = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 _NAMES: Final = ("resource", "host")
 
+PREFIX: Final = "clusterdns_kubernetes_"
+_GAUGES: Final = {
+    "synced": "1 once the resource has been read completely.",
+    "watch_connected": "1 while a watch of the resource is open.",
+    "last_event_age_seconds": "Time since the API server last said anything about the resource, bookmarks included.",
+    "objects": "Objects held of the resource.",
+}
+_COUNTERS: Final = {
+    "relists_total": "Complete lists after the first one.",
+    "watch_gaps_repaired_total": "Objects that differed from the API server's with no event to tell, and were put right.",
+    "stale_lists_discarded_total": "Lists older than what was held, from a replica that lags behind.",
+    "decode_errors_total": "Objects that could not be understood and are left out.",
+}
+
 
 class ClusterMetrics:
     """The metrics of one API server; ``host`` is its label.
@@ -47,44 +61,18 @@ class ClusterMetrics:
             for kind in ("cluster_ip", "headless_with_selector", "headless_without_selector")
         }
         self._apply = registry.histogram(
-            "clusterdns_kubernetes_event_apply_seconds",
+            f"{PREFIX}event_apply_seconds",
             "Time from the arrival of a change to the new answers.",
             ("host",),
             bounds=_APPLY_BOUNDS,
         ).labels(host)
-        self._synced = registry.gauge(
-            "clusterdns_kubernetes_synced", "1 once the resource has been read completely.", _NAMES
-        )
-        self._connected = registry.gauge(
-            "clusterdns_kubernetes_watch_connected", "1 while a watch of the resource is open.", _NAMES
-        )
-        self._age = registry.gauge(
-            "clusterdns_kubernetes_last_event_age_seconds",
-            "Time since the API server last said anything about the resource, bookmarks included.",
-            _NAMES,
-        )
-        self._objects = registry.gauge("clusterdns_kubernetes_objects", "Objects held of the resource.", _NAMES)
-        self._relists = registry.counter(
-            "clusterdns_kubernetes_relists_total", "Complete lists after the first one.", _NAMES
-        )
+        self._gauges = {each: registry.gauge(PREFIX + each, text, _NAMES) for each, text in _GAUGES.items()}
+        self._counters = {each: registry.counter(PREFIX + each, text, _NAMES) for each, text in _COUNTERS.items()}
         self._restarts = registry.counter(
-            "clusterdns_kubernetes_watch_restarts_total", "Watches that ended, by reason.", (*_NAMES, "reason")
-        )
-        self._repaired = registry.counter(
-            "clusterdns_kubernetes_watch_gaps_repaired_total",
-            "Objects that differed from the API server's although no event had told, and were put right.",
-            _NAMES,
-        )
-        self._discarded = registry.counter(
-            "clusterdns_kubernetes_stale_lists_discarded_total",
-            "Lists that were older than what was held, from a replica that lags behind.",
-            _NAMES,
-        )
-        self._refused = registry.counter(
-            "clusterdns_kubernetes_decode_errors_total", "Objects that could not be understood and are left out.", _NAMES
+            f"{PREFIX}watch_restarts_total", "Watches that ended, by reason.", (*_NAMES, "reason")
         )
         self._snapshot = registry.gauge(
-            "clusterdns_kubernetes_snapshot_age_seconds",
+            f"{PREFIX}snapshot_age_seconds",
             "Age of the saved state that is answered from; absent once the API server has been read.",
             ("host",),
         )
@@ -120,17 +108,24 @@ class ClusterMetrics:
         now = time.monotonic()
         for kind, state in self._source.states.items():
             place = (RESOURCES[kind], self._host)
-            self._synced.labels(*place).value = int(state.synced)
-            self._connected.labels(*place).value = int(state.connected)
-            self._age.labels(*place).value = now - state.last_event_seconds
-            self._relists.labels(*place).value = state.relists
-            self._repaired.labels(*place).value = state.gaps_repaired
-            self._discarded.labels(*place).value = state.discarded_stale_lists
-            self._refused.labels(*place).value = state.decode_errors
+            gauges: dict[str, float] = {
+                "synced": state.synced,
+                "watch_connected": state.connected,
+                "last_event_age_seconds": now - state.last_event_seconds,
+                "objects": self._store.count(kind) if self._store is not None else 0,
+            }
+            counters = {
+                "relists_total": state.relists,
+                "watch_gaps_repaired_total": state.gaps_repaired,
+                "stale_lists_discarded_total": state.discarded_stale_lists,
+                "decode_errors_total": state.decode_errors,
+            }
+            for each, value in gauges.items():
+                self._gauges[each].labels(*place).value = value
+            for each, count in counters.items():
+                self._counters[each].labels(*place).value = count
             for reason, count in state.watch_restarts.items():
                 self._restarts.labels(*place, reason).value = count
-            if self._store is not None:
-                self._objects.labels(*place).value = self._store.count(kind)
         age_seconds = self._snapshot_age_seconds()
         self._snapshot.clear()
         if age_seconds is not None:

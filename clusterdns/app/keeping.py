@@ -56,9 +56,7 @@ class Keeper:
         except SnapshotError as error:
             log.error("the snapshot is ignored: %s", error)
             return
-        self._store.apply_all(
-            [Replace(kind, objects) for kind, objects in snapshot.objects.items()], time.monotonic()
-        )
+        self._store.apply_all([Replace(kind, objects) for kind, objects in snapshot.objects.items()], time.monotonic())
         self.loaded_seconds = snapshot.head.created_seconds
         log.warning(
             "answering from the snapshot %s, which is %d s old, until the API server has been read",

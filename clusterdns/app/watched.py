@@ -107,5 +107,3 @@ class WatchedCluster:
         if self._keeper is None or not self._keeper.loaded_seconds or self._wanted.keys() <= self._source.synced:
             return None
         return self._keeper.age_seconds()
-
-

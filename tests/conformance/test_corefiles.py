@@ -27,11 +27,7 @@ CASES: list[dict[str, Any]] = json.loads((DATA / "corefiles.json").read_text())
 DIFFERENCES: list[dict[str, Any]] = json.loads((DATA / "corefile_differences.json").read_text())
 DIFFERENT = {difference["corefile"] for difference in DIFFERENCES}
 
-API_SERVER_OPTIONS = {
-    *("endpoint", "tls", "kubeconfig", "startup_timeout"),
-    *("apiserver_qps", "apiserver_burst", "apiserver_max_inflight"),
-    *("multicluster", "zonal"),
-}
+UNIMPLEMENTED_OPTIONS = {"multicluster", "zonal"}
 PLACE = re.compile(
     r"(?:plugin/(?P<plugin>\w+): )*(?:Corefile:(?P<line>\d+) - (?:Error during parsing|Syntax error): )?"
 )
@@ -61,7 +57,7 @@ def missing_lines(directive: Line) -> Iterator[Line]:
     if table.DIRECTIVES.get(name, "unknown") is None:
         yield directive
     elif name == "kubernetes":
-        yield from (option for option in directive.block or () if option.name.text in API_SERVER_OPTIONS)
+        yield from (option for option in directive.block or () if option.name.text in UNIMPLEMENTED_OPTIONS)
 
 
 def is_about(says: str, line: Line) -> bool:

@@ -295,7 +295,7 @@ class Kubernetes(Plugin):
         return any(key.endswith(zone) and names.is_in(key, zone) for zone in self.options.fallthrough)
 
     def _not_ready(self, query: Query, unread: tuple[Kind, ...]) -> Result:
-        """What there is to say of the name isn't known yet: neither a denial nor a part of it, which caches would keep."""
+        """Nothing can be said of the name yet: neither a denial nor a part of the answer, which caches would keep."""
         if self._read is not None and not self._read.done():
             return self._when_read(query)
         answer = self.snapshot.failure(query.key)

@@ -22,7 +22,6 @@ _MAX_TTL_SECONDS: Final = 3600
 _POD_MODES: Final[dict[str, PodMode]] = {"disabled": "disabled", "verified": "verified", "insecure": "insecure"}
 
 
-
 class KubernetesOptions(msgspec.Struct, frozen=True):
     """One ``kubernetes`` directive.
 
@@ -67,6 +66,7 @@ class _OptionReader:
             "ttl": self._read_ttl,
             "ignore": self._read_ignore,
             "fallthrough": self._read_fallthrough,
+            **dict.fromkeys(("multicluster", "zonal"), self._refuse_later),
         }
         self.reader.options(self.line, handlers)
         with self.reader.collecting():
@@ -180,6 +180,9 @@ class _OptionReader:
             zones = expand_zones([token.text])[0]
             if zones and not any(is_within(zone, own) or is_within(own, zone) for zone in zones for own in self.zones):
                 self.reader.warn(token, f"fallthrough for {token.text} does nothing: it is outside the zones served")
+
+    def _refuse_later(self, line: Line) -> None:
+        raise line.name.error(f"'{line.name.text}' isn't implemented yet")
 
 
 def parse(reader: DirectiveReader) -> KubernetesOptions | None:

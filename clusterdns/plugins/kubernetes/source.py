@@ -127,9 +127,10 @@ class SourceReader:
         if not line.args:
             raise line.wrong_count()
         url = line.words[0]
-        parts = urlsplit(url if "://" in url else f"http://{url}")
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise line.args[0].error(f"'{url}' is not the URL of an API server", hint="for example https://10.0.0.1:6443")
+        if not _is_server(url):
+            raise line.args[0].error(
+                f"'{url}' is not the URL of an API server", hint="for example https://10.0.0.1:6443"
+            )
         for token in line.args[1:]:
             self.reader.warn(
                 token,
@@ -176,3 +177,11 @@ class SourceReader:
         self._fields["snapshot"] = line.expect(1, 2)[0]
         if len(line.args) > 1:
             self._fields["snapshot_max_age_seconds"] = self._duration(line.args[1], "the age of a snapshot")
+
+
+def _is_server(url: str) -> bool:
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 80) > 0
+    except ValueError:
+        return False

@@ -23,7 +23,8 @@ from support.dns_cluster import (
     store_of,
 )
 
-from clusterdns.cluster.objects import Object
+from clusterdns.cluster.changes import Replace
+from clusterdns.cluster.objects import KINDS, Kind, Object
 from clusterdns.dns import names
 from clusterdns.dns.edns import extended_error
 from clusterdns.dns.types import CNAME, FLAG_AA, FLAG_TC, NXDOMAIN, REFUSED, SERVFAIL, TXT, A
@@ -634,33 +635,79 @@ def test_transfers_are_refused(name: str, rtype: str) -> None:
 
 # Before the cluster has been read
 
-NOT_READY = extended_error(14, "the cluster has not been read yet")
+SERVICES_READ = ("Namespace", "Service")
 
 
-def test_before_the_cluster_is_read_names_are_not_denied() -> None:
-    server = Served(store_of(OBJECTS, ("Namespace", "Service")))
-    assert not server.plugin.ready()
-    reply = server.reply("svc1.testns.svc", "A")
-    assert (reply.rcode, reply.reusable) == (0, False)
-    reply = server.reply("hl.testns.svc", "A")
-    assert (reply.rcode, reply.flags, reply.reusable, reply.options) == (SERVFAIL, FLAG_AA, False, NOT_READY)
-    assert server.ask("hl.testns.svc", "A") == denial("SERVFAIL")
-    assert server.ask("svc", "A") == NODATA
-    assert server.ask("dns-version", "TXT")[0] == "NOERROR"
-    assert server.reply("extnx.testns.svc", "A").rcode == SERVFAIL
-    whole = store_of(OBJECTS)
-    put(server.store, *whole.objects("EndpointSlice"))
-    assert server.ask("hl.testns.svc", "A")[0] == "NOERROR"
-
-
-def test_before_the_cluster_is_read_a_denial_from_behind_is_not_trusted() -> None:
-    server = Served(store_of([], ()), "{\n fallthrough\n}")
+def not_ready(server: Served, name: str, rtype: str) -> bool:
+    """True for SERVFAIL with the extended error Not Ready, which nobody may keep."""
     server.behind = Reply(NXDOMAIN, plugin="forward")
-    reply = server.reply("x.testns.svc", "A")
-    assert (reply.rcode, reply.reusable, reply.options) == (SERVFAIL, False, NOT_READY)
-    record = Record(names.from_text("x."), A, 1, b"\1\2\3\4")
-    server.behind = Reply(0, Sections((record,)), plugin="file")
-    assert server.reply("x.testns.svc", "A").records(query_for("x.", "A")).answer == (record,)
+    reply = server.reply(name, rtype)
+    failed = reply.rcode == SERVFAIL
+    assert (b"\x00\x0enot read from the cluster yet: " in reply.options) == failed
+    assert not (failed and reply.reusable)
+    return failed
+
+
+@pytest.mark.parametrize(
+    ("name", "rtype", "read", "unread"),
+    [
+        ("svc", "A", (), ()),
+        ("dns-version", "TXT", (), ()),
+        ("@", "SOA", (), ()),
+        ("nope", "A", (), ()),
+        ("@", "NS", (*SERVICES_READ, "EndpointSlice"), ("EndpointSlice",)),
+        ("testns.svc", "A", ("Namespace",), ("Namespace",)),
+        ("svc1.testns.svc", "A", SERVICES_READ, ("Service",)),
+        ("svc1.testns.svc", "A", SERVICES_READ, ("Namespace",)),
+        ("nope.testns.svc", "A", SERVICES_READ, ("Service",)),
+        ("nope.nons.svc", "A", ("Namespace",), ("Namespace",)),
+        ("_http._tcp.svc1.testns.svc", "SRV", SERVICES_READ, ("Service",)),
+        ("hl.testns.svc", "A", (*SERVICES_READ, "EndpointSlice"), ("EndpointSlice",)),
+        ("hl.testns.svc", "SRV", (*SERVICES_READ, "EndpointSlice"), ("EndpointSlice",)),
+        ("x.hl.testns.svc", "A", (*SERVICES_READ, "EndpointSlice"), ("EndpointSlice",)),
+        ("x.svc1.testns.svc", "A", (*SERVICES_READ, "EndpointSlice"), ("EndpointSlice",)),
+        ("extin.testns.svc", "A", SERVICES_READ, ("Service",)),
+        ("extin.testns.svc", "CNAME", SERVICES_READ, ("Service",)),
+        ("11.0.0.10.in-addr.arpa.", "PTR", SERVICES_READ, ("Service",)),
+        ("99.0.0.10.in-addr.arpa.", "PTR", (*SERVICES_READ, "EndpointSlice"), ("EndpointSlice",)),
+        ("0.0.10.in-addr.arpa.", "PTR", (*SERVICES_READ, "EndpointSlice"), ("EndpointSlice",)),
+    ],
+)
+def test_a_name_is_answered_once_what_it_depends_on_is_read(
+    name: str, rtype: str, read: tuple[Kind, ...], unread: tuple[Kind, ...]
+) -> None:
+    zones = "cluster.local in-addr.arpa {\n fallthrough\n}"
+    whole = store_of(OBJECTS)
+    assert not not_ready(Served(store_of(OBJECTS, read), zones), name, rtype)
+    for missing in unread:
+        others = tuple(kind for kind in KINDS if kind != missing)
+        server = Served(store_of(OBJECTS, others), zones)
+        assert not_ready(server, name, rtype)
+        put(server.store, *whole.objects(missing))
+        assert not_ready(server, name, rtype), "a part of a list is not the list"
+        server.store.apply(Replace(missing, whole.objects(missing)), 0.0)
+        assert not not_ready(server, name, rtype)
+
+
+def test_names_of_pods_wait_for_pods_where_these_are_read() -> None:
+    server = Served(store_of(OBJECTS, (*SERVICES_READ, "EndpointSlice")), "{\n pods verified\n}")
+    assert not_ready(server, "10-1-1-1.testns.pod", "A")
+    assert server.plugin.missing() == ("pods", "serviceimports")
+    assert not not_ready(Served(store_of(OBJECTS, ("Namespace",)), "{\n pods insecure\n}"), "10-1-1-1.testns.pod", "A")
+
+
+def test_a_service_may_need_an_endpoint() -> None:
+    server = Served(store_of(OBJECTS, SERVICES_READ), "{\n ignore empty_service\n}")
+    assert not_ready(server, "svc1.testns.svc", "A")
+
+
+def test_the_reply_says_what_is_missing() -> None:
+    server = Served(store_of(OBJECTS, SERVICES_READ))
+    assert not server.plugin.ready()
+    reply = server.reply("hl.testns.svc", "A")
+    assert (reply.rcode, reply.flags, reply.reusable) == (SERVFAIL, FLAG_AA, False)
+    assert reply.options == extended_error(14, "not read from the cluster yet: EndpointSlice")
+    assert server.ask("hl.testns.svc", "A") == denial("SERVFAIL")
 
 
 def test_answers_of_a_read_cluster_may_be_reused() -> None:

@@ -6,12 +6,14 @@ from __future__ import annotations
 import pytest
 from support.dns_cluster import parse_options
 
+from clusterdns.cluster.apiserver.options import ApiServerOptions, TlsFiles
 from clusterdns.config import planner
 from clusterdns.config.expand import Source
 from clusterdns.config.planner import Verdict
 from clusterdns.dns import names
 from clusterdns.errors import ConfigError
 from clusterdns.plugins.kubernetes import Kubernetes
+from clusterdns.plugins.kubernetes.source import SourceOptions
 
 
 def check(directive: str, zone: str = ".") -> Verdict:
@@ -26,6 +28,7 @@ def only_error(options: str, arguments: str = "cluster.local") -> ConfigError:
 
 
 PLACE = "Corefile:4 - Error during parsing: "
+SYNTAX = "invalid syntax"
 COUNT = f"{PLACE}Wrong argument count or unexpected line ending after "
 
 
@@ -72,8 +75,20 @@ COUNT = f"{PLACE}Wrong argument count or unexpected line ending after "
         ("service_cidr 10.0.0.0", f"{PLACE}service_cidr takes networks, not addresses: 10.0.0.0", 4, 14),
         ("service_cidr 10.0.0.1/8", f"{PLACE}invalid service_cidr: 10.0.0.1/8 has host bits set", 4, 14),
         ("service_cidr 10.0.0.0/8,11.0.0.0/8", f"{PLACE}service_cidr takes one network of each family", 4, 14),
-        ("endpoint http://127.0.0.1:8080", f"{PLACE}'endpoint' isn't implemented yet", 4, 1),
-        ("startup_timeout 5s", f"{PLACE}'startup_timeout' isn't implemented yet", 4, 1),
+        ("endpoint", f"{COUNT}'endpoint'", 4, 1),
+        ("endpoint ftp://api", f"{PLACE}'ftp://api' is not the URL of an API server", 4, 10),
+        ("endpoint http://[", f"{PLACE}'http://[' is not the URL of an API server", 4, 10),
+        ("tls a b", f"{COUNT}'b'", 4, 7),
+        ("kubeconfig", f"{COUNT}'kubeconfig'", 4, 1),
+        ("kubeconfig a b c", f"{COUNT}'c'", 4, 16),
+        ("apiserver_qps x", f'{PLACE}invalid apiserver_qps "x": strconv.ParseFloat: parsing "x": {SYNTAX}', 4, 15),
+        ("apiserver_qps -1", f"{PLACE}apiserver_qps must be >= 0", 4, 15),
+        ("apiserver_qps NaN", f"{PLACE}apiserver_qps must be >= 0", 4, 15),
+        ("apiserver_burst 1.5", f'{PLACE}invalid apiserver_burst "1.5": strconv.Atoi: parsing "1.5": {SYNTAX}', 4, 17),
+        ("apiserver_max_inflight -1", f"{PLACE}apiserver_max_inflight must be >= 0", 4, 24),
+        ("startup_timeout 5", 'failed to parse startup_timeout: 5, time: missing unit in duration "5"', 4, 17),
+        ("resync x", 'failed to parse resync: x, time: invalid duration "x"', 4, 8),
+        ("snapshot f 1", 'failed to parse the age of a snapshot: 1, time: missing unit in duration "1"', 4, 12),
         ("zonal", f"{PLACE}'zonal' isn't implemented yet", 4, 1),
         ("multicluster cluster.local", f"{PLACE}'multicluster' isn't implemented yet", 4, 1),
     ],
@@ -93,15 +108,58 @@ def test_a_forward_zone_is_needed(zones: str) -> None:
 
 def test_all_faults_are_reported_at_once() -> None:
     verdict = check("kubernetes in-addr.arpa {\nttl x\npods y\n}")
-    assert [error.line for error in verdict.errors] == [2, 2, 3, 4]
+    assert [error.line for error in verdict.errors] == [2, 3, 4]
 
 
-def test_manifests_is_required() -> None:
+def test_without_a_source_it_is_the_api_server_of_the_pod() -> None:
     verdict = check("kubernetes cluster.local")
-    assert [(error.line, error.column) for error in verdict.errors] == [(2, 1)]
-    assert "manifests DIR" in verdict.errors[0].hint
-    verdict = check("kubernetes cluster.local {\nendpoint http://127.0.0.1\n}")
-    assert ["isn't implemented yet" in error.message for error in verdict.errors] == [True]
+    assert verdict.errors == ()
+    assert verdict.plan is not None
+    assert verdict.plan.blocks[0].directives[0].options.source == SourceOptions()
+
+
+def test_how_the_api_server_is_reached() -> None:
+    verdict = check(
+        "kubernetes {\nendpoint https://a:6443\ntls c k ca\napiserver_qps 2.5\napiserver_burst 7\n"
+        "apiserver_max_inflight 3\nstartup_timeout 1m\nresync 0s\nsnapshot state 2h\n}"
+    )
+    assert (verdict.errors, verdict.warnings) == ((), ())
+    assert verdict.plan is not None
+    assert verdict.plan.blocks[0].directives[0].options.source == SourceOptions(
+        api_server=ApiServerOptions(
+            endpoint="https://a:6443", tls=TlsFiles("c", "k", "ca"), qps=2.5, burst=7, max_inflight=3
+        ),
+        startup_timeout_seconds=60,
+        resync_seconds=0,
+        snapshot="state",
+        snapshot_max_age_seconds=7200,
+    )
+    verdict = check("kubernetes {\nkubeconfig file context\n}")
+    assert verdict.plan is not None
+    assert verdict.plan.blocks[0].directives[0].options.source.api_server == ApiServerOptions(
+        kubeconfig="file", context="context"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "line", "says"),
+    [
+        (
+            "endpoint a b",
+            3,
+            "Multiple endpoints have been deprecated, only the first specified endpoint 'a' is used",
+        ),
+        ("tls a b c", 3, "tls does nothing without endpoint"),
+        ("kubeconfig f\nendpoint a", 4, "endpoint does nothing beside kubeconfig"),
+        ("manifests d\nendpoint a", 4, "endpoint does nothing beside manifests"),
+        ("manifests d\nresync 1m", 4, "resync does nothing beside manifests"),
+        ("endpoint a\nservice_cidr 10.0.0.0/16", 4, "service_cidr does nothing without manifests"),
+    ],
+)
+def test_options_that_do_nothing_are_warned_of(options: str, line: int, says: str) -> None:
+    verdict = check(f"kubernetes {{\n{options}\n}}")
+    assert verdict.errors == ()
+    assert [(warning.line, says in warning.message) for warning in verdict.warnings] == [(line, True)]
 
 
 def test_it_is_used_once_in_a_block() -> None:
@@ -124,7 +182,7 @@ def test_all_options_are_read() -> None:
     assert (zone.endpoint_pod_names, zone.endpoints, zone.ignore_empty) == (True, False, True)
     assert options.fallthrough == (names.from_text("1.10.in-addr.arpa."),)
     assert (options.labels, options.namespace_labels) == ("a=b,c in (d)", "")
-    assert (options.manifests, options.service_cidr) == ("dir", "10.0.0.0/16,fd00::/112")
+    assert (options.source.manifests, options.source.service_cidr) == ("dir", "10.0.0.0/16,fd00::/112")
 
 
 def test_defaults() -> None:
@@ -133,7 +191,7 @@ def test_defaults() -> None:
     assert (zone.zones, zone.primary) == ((names.from_text("cluster.local."),), names.from_text("cluster.local."))
     assert (zone.ttl_seconds, zone.pods, zone.namespaces, zone.endpoint_pod_names) == (5, "disabled", None, False)
     assert (zone.endpoints, zone.ignore_empty, options.fallthrough) == (True, False, ())
-    assert options.service_cidr == "10.96.0.0/12"
+    assert options.source.service_cidr == "10.96.0.0/12"
 
 
 @pytest.mark.parametrize(
@@ -168,7 +226,7 @@ def test_a_directory_stands_in_for_an_api_server_that_is_not_named() -> None:
         Source("Corefile", corefile), {"kubernetes": Kubernetes}, environment={}, manifests="/cluster"
     )
     assert verdict.plan is not None
-    assert verdict.plan.blocks[0].directives[0].options.manifests == "/cluster"
+    assert verdict.plan.blocks[0].directives[0].options.source.manifests == "/cluster"
     assert [(warning.line, "/cluster" in warning.message) for warning in verdict.warnings] == [(2, True)]
 
 
@@ -178,5 +236,5 @@ def test_a_directory_that_is_named_counts_before_the_one_that_stands_in() -> Non
         Source("Corefile", corefile), {"kubernetes": Kubernetes}, environment={}, manifests="/cluster"
     )
     assert verdict.plan is not None
-    assert verdict.plan.blocks[0].directives[0].options.manifests == "named"
+    assert verdict.plan.blocks[0].directives[0].options.source.manifests == "named"
     assert verdict.warnings == ()
