@@ -5,17 +5,23 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 import ssl
 import time
+import urllib.request
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import dns.message
+import dns.name
+import dns.query
 import pytest
 from support.directives import FakeLease, FakeServices, FakeSetup, make, metric, query
 from support.dnstap_collector import Collector, Connecting, Listening
 from support.ports import free_port
+from support.upstream import UpstreamThread
 
 from clusterdns.plugins.dnstap import incoming, outgoing, stream
 
@@ -415,3 +421,121 @@ def test_collectors_show_certificates_where_they_have_to(more: str, needed: bool
             collecting.hang_up()
 
     run(text, steps)
+
+
+# A server process
+
+
+def serve(start_server: Any, tmp_path: Path, text: str) -> Any:
+    corefile = tmp_path / "Corefile"
+    corefile.write_text(text)
+    return start_server("-conf", str(corefile))
+
+
+def of(collector: Collector, name: str) -> list[dict[str, Any]]:
+    """The messages about a name."""
+    wire = dns.name.from_text(name).to_wire()
+    return [each for each in collector.messages if wire in each.get("query_message", each.get("response_message", b""))]
+
+
+def test_the_way_of_a_forwarded_query(start_server: Any, tmp_path: Path) -> None:
+    listening = Listening(str(tmp_path / "tap.sock"))
+    with listening as collector, UpstreamThread() as upstream:
+        server = serve(
+            start_server,
+            tmp_path,
+            f".:PORT {{\n bind 127.0.0.1\n metadata\n dnstap {listening.address} full {{\n  identity node-1\n"
+            f'  extra "up={{/forward/upstream}}"\n }}\n forward . {upstream.address}\n}}\n',
+        )
+        query = dns.message.make_query("www.example.test.", "A")
+        wires = []
+        for ask_by in (dns.query.udp, dns.query.tcp):
+            reply = ask_by(query, "127.0.0.1", port=server.port, timeout=5)
+            wires.append(reply.to_wire())
+        collector.wait(lambda: len(of(collector, "www.example.test.")) == 8)
+        messages = of(collector, "www.example.test.")
+    assert [each["type"] for each in messages] == [
+        "CLIENT_QUERY", "FORWARDER_QUERY", "FORWARDER_RESPONSE", "CLIENT_RESPONSE",
+    ] * 2  # fmt: skip
+    assert {each["identity"] for each in messages} == {b"node-1"}
+    assert [each["socket_protocol"] for each in messages] == [1] * 4 + [2] * 4
+    assert [each["extra"] for each in messages[:2]] == [b"up=-", f"up={upstream.address}".encode()]
+    asked, forwarded, answered, replied = messages[:4]
+    assert asked["query_message"] == query.to_wire()
+    assert dns.message.from_wire(replied["response_message"]).answer == dns.message.from_wire(wires[0]).answer
+    assert (asked["response_address"], asked["response_port"]) == ("127.0.0.1", server.port)
+    assert (forwarded["response_address"], forwarded["response_port"]) == ("127.0.0.1", upstream.port)
+    assert forwarded["query_message"] == upstream.questions[-2].wire
+    assert forwarded["query_port"] == upstream.questions[-2].source_port
+    assert answered["response_message"][:2] == forwarded["query_message"][:2]
+    times = [asked["query_ns"], forwarded["query_ns"], answered["response_ns"], replied["response_ns"], time.time_ns()]
+    assert times == sorted(times)
+    assert (answered["query_ns"], replied["query_ns"]) == (forwarded["query_ns"], asked["query_ns"])
+
+
+def test_a_question_that_nobody_answers_has_no_response(start_server: Any, tmp_path: Path) -> None:
+    listening = Listening(("127.0.0.1", 0))
+    with listening as collector, UpstreamThread() as upstream:
+        server = serve(
+            start_server,
+            tmp_path,
+            f".:PORT {{\n dnstap {place_of(listening)} full\n forward . {upstream.address} {{\n"
+            "  max_connect_attempts 1\n  read_timeout 100ms\n }\n}\n",
+        )
+        assert server.ask("drop.example.test.", "A").rcode() == 2
+        collector.wait(lambda: len(of(collector, "drop.example.test.")) == 3)
+    types = [message["type"] for message in of(collector, "drop.example.test.")]
+    assert types == ["CLIENT_QUERY", "FORWARDER_QUERY", "CLIENT_RESPONSE"]
+
+
+def test_questions_over_tls_are_marked(start_server: Any, tmp_path: Path) -> None:
+    listening = Listening(str(tmp_path / "tap.sock"))
+    with listening as collector, UpstreamThread(tls=server_context()) as upstream:
+        server = serve(
+            start_server,
+            tmp_path,
+            f".:PORT {{\n dnstap {listening.address} full\n forward . tls://{upstream.address} {{\n"
+            f"  tls {CERTIFICATE}\n  tls_servername dns.example.test\n }}\n}}\n",
+        )
+        server.ask("www.example.test.", "A")
+        collector.wait(lambda: len(of(collector, "www.example.test.")) == 4)
+    _, forwarded, answered, _ = of(collector, "www.example.test.")
+    assert (forwarded["socket_protocol"], answered["socket_protocol"]) == (3, 3)
+    assert answered["query_port"] > 0, "the connection is there by then"
+
+
+def test_nothing_is_lost_over_a_reload_and_at_the_end(start_server: Any, tmp_path: Path) -> None:
+    listening = Listening(str(tmp_path / "tap.sock"))
+    text = ".:PORT {\n bind 127.0.0.1\n dnstap TAP full\n whoami\n}\n".replace("TAP", listening.address)
+    with listening as collector:
+        server = serve(start_server, tmp_path, text)
+        names = [f"n{number}.example.test." for number in range(300)]
+        for number, name in enumerate(names):
+            server.ask(name, "A")
+            if number == 100:
+                path = tmp_path / "Corefile"
+                path.write_text(path.read_text().replace("whoami", "any\n whoami"))
+                server.process.send_signal(signal.SIGUSR1)
+        collector.wait(lambda: collector.connections == 2)
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(10) == 0
+        collector.wait(lambda: collector.finished == 2)
+    for name in names:
+        assert [message["type"] for message in of(collector, name)] == ["CLIENT_QUERY", "CLIENT_RESPONSE"]
+    assert collector.faults == []
+
+
+def test_the_metrics_of_a_process(start_server: Any, tmp_path: Path) -> None:
+    port = free_port()
+    place = f"unix {tmp_path}/tap.sock"
+    server = serve(
+        start_server,
+        tmp_path,
+        f".:PORT {{\n dnstap {tmp_path}/tap.sock\n prometheus 127.0.0.1:{port}\n whoami\n}}\n",
+    )
+    server.ask("www.example.test.", "A")
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as reply:
+        text = reply.read().decode()
+    assert f'coredns_dnstap_messages_total{{to="{place}"}} 0' in text
+    assert f'coredns_dnstap_dropped_messages_total{{to="{place}"}} 0' in text
+    assert f"No connection to dnstap endpoint: dial {place}: connect: no such file or directory" in server.output()
