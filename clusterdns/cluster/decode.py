@@ -50,9 +50,10 @@ IMPORT_NAME = "multicluster.kubernetes.io/service-name"
 SOURCE_CLUSTER = "multicluster.kubernetes.io/source-cluster"
 NAMESPACE_NAME = "kubernetes.io/metadata.name"
 
-_TYPES = ("ClusterIP", "NodePort", "LoadBalancer", "ExternalName")
+SERVICE_TYPES = ("ClusterIP", "NodePort", "LoadBalancer", "ExternalName")
 _IMPORT_TYPES = ("ClusterSetIP", "Headless")
 _FAMILIES = ("IPv4", "IPv6")
+ADDRESS_TYPES = (*_FAMILIES, "FQDN")
 _POLICIES = ("", "SingleStack", "PreferDualStack", "RequireDualStack")
 _PORT_NAME = re.compile(r"(?=.{1,15}\Z)(?=.*[a-z])[a-z0-9]+(-[a-z0-9]+)*")
 """IANA_SVC_NAME (RFC 6335 section 5.1) in lower case."""
@@ -80,7 +81,7 @@ def declare(kind: DeclaredKind, value: object) -> Declared:
     try:
         return entry.build(msgspec.convert(value, entry.shape))
     except msgspec.ValidationError as error:
-        raise _shape_error(error) from None
+        raise shape_error(error) from None
 
 
 def declare_json(kind: DeclaredKind, data: bytes | memoryview | msgspec.Raw) -> Declared:
@@ -89,7 +90,7 @@ def declare_json(kind: DeclaredKind, data: bytes | memoryview | msgspec.Raw) -> 
     try:
         return entry.build(entry.decoder.decode(data))
     except msgspec.ValidationError as error:
-        raise _shape_error(error) from None
+        raise shape_error(error) from None
 
 
 def decode_object(value: Mapping[str, Any]) -> Object | None:
@@ -143,31 +144,41 @@ def service(declared: DeclaredService, cluster_ips: tuple[str, ...], node_ports:
     )
 
 
+def service_port(name: str, protocol: str, port: int, node_port: int = 0) -> ServicePort:
+    """A port of a Service or ServiceImport; equal ones are mostly the same object."""
+    return _service_port(name, protocol, port, node_port)
+
+
 def endpoint_port(name: str, protocol: str, port: int | None) -> EndpointPort:
     """A port of an EndpointSlice; equal ones are mostly the same object."""
     return _endpoint_port(name, protocol, port)
 
 
-def _shape_error(error: msgspec.ValidationError) -> ObjectError:
+def shape_error(error: msgspec.ValidationError, *, quotes: bool = True) -> ObjectError:
+    """What the decoder found to be of the wrong shape, with its field.
+
+    quotes: tell of quotes where they may be what is missing in YAML.
+    """
     found = _SHAPE.fullmatch(str(error))
     if found is None:
         return ObjectError(str(error))
     reason = found["reason"].replace("`", "").replace(" | null", "")
-    if reason in _UNQUOTED:
+    if quotes and reason in _UNQUOTED:
         reason += ", which YAML reads as text only in quotes"
     return ObjectError(reason[:1].lower() + reason[1:], (found["field"] or "").replace("[...]", ""))
 
 
-def _cluster_ips(spec: raw.RawServiceSpec) -> tuple[str, ...]:
-    addresses = tuple(address for address in spec.cluster_ips or () if address)
-    first = spec.cluster_ip or ""
+def cluster_addresses(cluster_ip: str | None, cluster_ips: list[str] | None) -> tuple[str, ...]:
+    """spec.clusterIPs, from it or from spec.clusterIP, which must agree."""
+    addresses = tuple([address for address in cluster_ips or () if address])
+    first = cluster_ip or ""
     if addresses and first and first != addresses[0]:
         fields.refuse(f"{first!r} must be the first of clusterIPs, which is {addresses[0]!r}", "spec.clusterIP")
     addresses = addresses or ((first,) if first else ())
     if addresses == ("None",):
         return ("None",)
     for index, address in enumerate(addresses):
-        fields.address(address, "", f"spec.clusterIPs[{index}]" if spec.cluster_ips else "spec.clusterIP")
+        fields.address(address, "", f"spec.clusterIPs[{index}]" if cluster_ips else "spec.clusterIP")
     return addresses
 
 
@@ -194,17 +205,20 @@ def _declared_ports(ports: list[raw.RawServicePort] | None) -> tuple[DeclaredPor
     return tuple(declared)
 
 
+def host_name(external_name: str | None) -> str:
+    """spec.externalName; there must be one."""
+    if not external_name:
+        fields.refuse("is missing", "spec.externalName")
+    if reason := host_name_fault(external_name):
+        fields.refuse(reason, "spec.externalName")
+    return external_name
+
+
 def _declare_service(shape: raw.RawService) -> DeclaredService:
     namespace, name, meta = fields.named(shape.metadata, label_fault)
     spec = shape.spec or raw.RawServiceSpec()
-    kind = fields.choice(spec.type, "ClusterIP", _TYPES, "spec.type")
-    external_name = ""
-    if kind == "ExternalName":
-        external_name = spec.external_name or ""
-        if not external_name:
-            fields.refuse("is missing", "spec.externalName")
-        if reason := host_name_fault(external_name):
-            fields.refuse(reason, "spec.externalName")
+    kind = fields.choice(spec.type, "ClusterIP", SERVICE_TYPES, "spec.type")
+    external_name = host_name(spec.external_name) if kind == "ExternalName" else ""
     families = tuple(
         fields.choice(family, "", _FAMILIES, f"spec.ipFamilies[{index}]")
         for index, family in enumerate(spec.ip_families or ())
@@ -214,7 +228,7 @@ def _declare_service(shape: raw.RawService) -> DeclaredService:
         name,
         fields.labels(meta.labels),
         type=kind,
-        cluster_ips=() if kind == "ExternalName" else _cluster_ips(spec),
+        cluster_ips=() if kind == "ExternalName" else cluster_addresses(spec.cluster_ip, spec.cluster_ips),
         ports=_declared_ports(spec.ports),
         selector=fields.labels(spec.selector),
         external_name=external_name,
@@ -225,11 +239,12 @@ def _declare_service(shape: raw.RawService) -> DeclaredService:
         external_ips=tuple(
             fields.address(text, "", f"spec.externalIPs[{index}]") for index, text in enumerate(spec.external_ips or ())
         ),
-        ingress=_ingress(shape.status),
+        ingress=ingress_of(shape.status),
     )
 
 
-def _ingress(status: raw.RawServiceStatus | None) -> tuple[str, ...]:
+def ingress_of(status: raw.RawServiceStatus | None) -> tuple[str, ...]:
+    """status.loadBalancer.ingress: addresses and host names."""
     balancer = status.load_balancer if status is not None else None
     found = []
     for index, entry in enumerate(balancer.ingress or () if balancer is not None else ()):
@@ -284,7 +299,7 @@ def _slice_endpoint(endpoint: raw.RawEndpoint, address_type: str, index: int) ->
 def _declare_slice(shape: raw.RawSlice) -> DeclaredSlice:
     namespace, name, meta = fields.named(shape.metadata, subdomain_fault)
     labels = fields.labels(meta.labels)
-    address_type = fields.choice(shape.address_type, "", (*_FAMILIES, "FQDN"), "addressType")
+    address_type = fields.choice(shape.address_type, "", ADDRESS_TYPES, "addressType")
     if not address_type:
         fields.refuse("is missing", "addressType")
     endpoints = tuple(
@@ -317,10 +332,9 @@ def _declare_endpoints(shape: raw.RawEndpoints) -> DeclaredEndpoints:
     return DeclaredEndpoints(namespace, name, fields.labels(meta.labels), subsets)
 
 
-def _declare_import(shape: raw.RawImport) -> DeclaredImport:
-    namespace, name, _ = fields.named(shape.metadata, label_fault)
-    spec = shape.spec or raw.RawImportSpec()
-    ips = tuple(fields.address(text, "", f"spec.ips[{index}]") for index, text in enumerate(spec.ips or ()))
+def import_of(namespace: str, name: str, spec: raw.RawImportSpec) -> ServiceImport:
+    """The ServiceImport of that name."""
+    ips = tuple([fields.address(text, "", f"spec.ips[{index}]") for index, text in enumerate(spec.ips or ())])
     ports = tuple(
         _service_port(
             fields.port_name(port.name, f"spec.ports[{index}].name"),
@@ -330,7 +344,12 @@ def _declare_import(shape: raw.RawImport) -> DeclaredImport:
         for index, port in enumerate(spec.ports or ())
     )
     kind = fields.choice(spec.type, "ClusterSetIP", _IMPORT_TYPES, "spec.type")
-    return DeclaredImport(ServiceImport(namespace, name, kind, ips, ports))
+    return ServiceImport(namespace, name, kind, ips, ports)
+
+
+def _declare_import(shape: raw.RawImport) -> DeclaredImport:
+    namespace, name, _ = fields.named(shape.metadata, label_fault)
+    return DeclaredImport(import_of(namespace, name, shape.spec or raw.RawImportSpec()))
 
 
 def _declare_namespace(shape: raw.RawNamed) -> DeclaredNamespace:

@@ -13,11 +13,12 @@ _PHASES = ("Pending", "Running", "Succeeded", "Failed", "Unknown")
 _CLUSTER_FIRST = ("ClusterFirst", "ClusterFirstWithHostNet")
 
 
-def _pod_ips(status: raw.RawPodStatus) -> tuple[str, ...]:
-    texts = [entry.ip for entry in status.pod_ips or () if entry.ip]
-    if status.pod_ip and status.pod_ip not in texts:
-        texts.insert(0, status.pod_ip)
-    return tuple(fields.address(text, "", "status.podIPs" if status.pod_ips else "status.podIP") for text in texts)
+def addresses_of(pod_ip: str | None, pod_ips: list[raw.RawPodIP] | None) -> tuple[str, ...]:
+    """status.podIPs, or status.podIP where there is no list."""
+    texts = [entry.ip for entry in pod_ips or () if entry.ip]
+    if pod_ip and pod_ip not in texts:
+        texts.insert(0, pod_ip)
+    return tuple([fields.address(text, "", "status.podIPs" if pod_ips else "status.podIP") for text in texts])
 
 
 def _container_ports(spec: raw.RawPodSpec) -> tuple[ContainerPort, ...]:
@@ -35,19 +36,22 @@ def _container_ports(spec: raw.RawPodSpec) -> tuple[ContainerPort, ...]:
     )
 
 
-def _has_cluster_search(spec: raw.RawPodSpec) -> bool:
-    searches = spec.dns_config is not None and spec.dns_config.searches
-    return (spec.dns_policy or _CLUSTER_FIRST[0]) in _CLUSTER_FIRST and not searches
+def has_cluster_search(dns_policy: str | None, dns_config: raw.RawDnsConfig | None) -> bool:
+    """``Pod.cluster_search``, from spec.dnsPolicy and spec.dnsConfig."""
+    searches = dns_config is not None and dns_config.searches
+    return (dns_policy or _CLUSTER_FIRST[0]) in _CLUSTER_FIRST and not searches
 
 
-def _network_seconds(status: raw.RawPodStatus) -> int:
-    for condition in status.conditions or ():
+def network_seconds(conditions: list[raw.RawCondition] | None, start_time: object) -> int:
+    """``Pod.network_seconds``, from status.conditions and status.startTime."""
+    for condition in conditions or ():
         if condition.type == "PodReadyToStartContainers" and condition.status == "True":
             return fields.seconds(condition.last_transition_time, "status.conditions[].lastTransitionTime")
-    return fields.seconds(status.start_time, "status.startTime")
+    return fields.seconds(start_time, "status.startTime")
 
 
 def declare_pod(shape: raw.RawPod) -> DeclaredPod:
+    """The declared object of a shape."""
     """The Pod, as it is written. Raises ObjectError."""
     namespace, name, meta = fields.named(shape.metadata, subdomain_fault)
     spec = shape.spec or raw.RawPodSpec()
@@ -59,7 +63,7 @@ def declare_pod(shape: raw.RawPod) -> DeclaredPod:
         namespace,
         name,
         fields.labels(meta.labels),
-        ips=_pod_ips(status),
+        ips=addresses_of(status.pod_ip, status.pod_ips),
         ready=ready,
         terminating=meta.deletion_timestamp is not None,
         phase=fields.choice(status.phase, "Running", _PHASES, "status.phase"),
@@ -68,6 +72,6 @@ def declare_pod(shape: raw.RawPod) -> DeclaredPod:
         ports=_container_ports(spec),
         uid=meta.uid or "",
         host_network=bool(spec.host_network),
-        cluster_search=_has_cluster_search(spec),
-        network_seconds=_network_seconds(status),
+        cluster_search=has_cluster_search(spec.dns_policy, spec.dns_config),
+        network_seconds=network_seconds(status.conditions, status.start_time),
     )

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The shapes of Kubernetes API objects, field for field as in JSON, reduced to what is read here.
 
-Fields that aren't named are skipped. Every field may be missing or null, as the API's decoders allow.
+Fields that aren't named are skipped. Every field may be missing or null, as the API's decoders allow. Shapes live for
+as long as a body is read and can't hold themselves, so the garbage collector needs no part in them (``gc=False``).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any, TypeAlias, Union, get_args, get_origin, get_type_hints
 import msgspec
 
 
-class RawMeta(msgspec.Struct, rename="camel"):
+class RawMeta(msgspec.Struct, rename="camel", gc=False):
     name: str | None = None
     namespace: str | None = None
     uid: str | None = None
@@ -28,7 +29,7 @@ class RawServicePort(msgspec.Struct, rename="camel", gc=False):
     node_port: int | None = None
 
 
-class RawServiceSpec(msgspec.Struct, rename="camel"):
+class RawServiceSpec(msgspec.Struct, rename="camel", gc=False):
     type: str | None = None
     cluster_ip: str | None = msgspec.field(default=None, name="clusterIP")
     cluster_ips: list[str] | None = msgspec.field(default=None, name="clusterIPs")
@@ -47,15 +48,15 @@ class RawIngress(msgspec.Struct, gc=False):
     hostname: str | None = None
 
 
-class RawLoadBalancer(msgspec.Struct):
+class RawLoadBalancer(msgspec.Struct, gc=False):
     ingress: list[RawIngress] | None = None
 
 
-class RawServiceStatus(msgspec.Struct, rename="camel"):
+class RawServiceStatus(msgspec.Struct, rename="camel", gc=False):
     load_balancer: RawLoadBalancer | None = None
 
 
-class RawService(msgspec.Struct):
+class RawService(msgspec.Struct, gc=False):
     metadata: RawMeta | None = None
     spec: RawServiceSpec | None = None
     status: RawServiceStatus | None = None
@@ -80,7 +81,7 @@ class RawConditions(msgspec.Struct, gc=False):
     terminating: bool | None = None
 
 
-class RawEndpoint(msgspec.Struct, rename="camel"):
+class RawEndpoint(msgspec.Struct, rename="camel", gc=False):
     addresses: list[str] | None = None
     conditions: RawConditions | None = None
     hostname: str | None = None
@@ -88,26 +89,26 @@ class RawEndpoint(msgspec.Struct, rename="camel"):
     zone: str | None = None
 
 
-class RawSlice(msgspec.Struct, rename="camel"):
+class RawSlice(msgspec.Struct, rename="camel", gc=False):
     metadata: RawMeta | None = None
     address_type: str | None = None
     endpoints: list[RawEndpoint] | None = None
     ports: list[RawPort] | None = None
 
 
-class RawAddress(msgspec.Struct, rename="camel"):
+class RawAddress(msgspec.Struct, rename="camel", gc=False):
     ip: str | None = None
     hostname: str | None = None
     target_ref: RawReference | None = None
 
 
-class RawSubset(msgspec.Struct, rename="camel"):
+class RawSubset(msgspec.Struct, rename="camel", gc=False):
     addresses: list[RawAddress] | None = None
     not_ready_addresses: list[RawAddress] | None = None
     ports: list[RawPort] | None = None
 
 
-class RawEndpoints(msgspec.Struct):
+class RawEndpoints(msgspec.Struct, gc=False):
     metadata: RawMeta | None = None
     subsets: list[RawSubset] | None = None
 
@@ -118,16 +119,16 @@ class RawContainerPort(msgspec.Struct, rename="camel", gc=False):
     container_port: int | None = None
 
 
-class RawContainer(msgspec.Struct, rename="camel"):
+class RawContainer(msgspec.Struct, rename="camel", gc=False):
     ports: list[RawContainerPort] | None = None
     restart_policy: str | None = None
 
 
-class RawDnsConfig(msgspec.Struct):
+class RawDnsConfig(msgspec.Struct, gc=False):
     searches: list[str] | None = None
 
 
-class RawPodSpec(msgspec.Struct, rename="camel"):
+class RawPodSpec(msgspec.Struct, rename="camel", gc=False):
     dns_policy: str | None = None
     dns_config: RawDnsConfig | None = None
     host_network: bool | None = None
@@ -147,7 +148,7 @@ class RawPodIP(msgspec.Struct, gc=False):
     ip: str | None = None
 
 
-class RawPodStatus(msgspec.Struct, rename="camel"):
+class RawPodStatus(msgspec.Struct, rename="camel", gc=False):
     phase: str | None = None
     pod_ip: str | None = msgspec.field(default=None, name="podIP")
     pod_ips: list[RawPodIP] | None = msgspec.field(default=None, name="podIPs")
@@ -155,32 +156,32 @@ class RawPodStatus(msgspec.Struct, rename="camel"):
     conditions: list[RawCondition] | None = None
 
 
-class RawPod(msgspec.Struct):
+class RawPod(msgspec.Struct, gc=False):
     metadata: RawMeta | None = None
     spec: RawPodSpec | None = None
     status: RawPodStatus | None = None
 
 
-class RawImportSpec(msgspec.Struct):
+class RawImportSpec(msgspec.Struct, gc=False):
     type: str | None = None
     ips: list[str] | None = None
     ports: list[RawPort] | None = None
 
 
-class RawImport(msgspec.Struct):
+class RawImport(msgspec.Struct, gc=False):
     """ServiceImport."""
 
     metadata: RawMeta | None = None
     spec: RawImportSpec | None = None
 
 
-class RawNamed(msgspec.Struct):
+class RawNamed(msgspec.Struct, gc=False):
     """Namespace and Node."""
 
     metadata: RawMeta | None = None
 
 
-class RawHead(msgspec.Struct, rename="camel"):
+class RawHead(msgspec.Struct, rename="camel", gc=False):
     """What tells the kind of an object, and the items of a list, still as JSON."""
 
     api_version: str | None = None

@@ -125,7 +125,7 @@ class DirectiveReader:
                 line.name.error(
                     "this plugin can only be used once per Server Block",
                     label=ConfigError.NO_POSITION,
-                    hint=f"remove it, or merge its options into the {self.name} of line {self.lines[0].name.line}",
+                    hint=f"remove it, or merge its options into the {self.name} of {_place(self.lines[0], line)}",
                 )
             )
         return self.lines[0]
@@ -135,7 +135,7 @@ class DirectiveReader:
         for line in self.lines[1:]:
             self.warn(
                 line.name,
-                f"this {self.name} has no effect: the one of line {self.lines[0].name.line} counts",
+                f"this {self.name} has no effect: the one of {_place(self.lines[0], line)} counts",
                 hint="remove one of the two",
             )
         return self.lines[0]
@@ -174,6 +174,12 @@ class DirectiveReader:
                 if handler is None:
                     raise option.unknown()
                 handler(option)
+
+
+def _place(line: Line, seen_from: Line) -> str:
+    """Where a line is; without the file where it is the same."""
+    same = line.name.file == seen_from.name.file
+    return f"line {line.name.line}" if same else f"{line.name.file}:{line.name.line}"
 
 
 def parse_with(token: Token, parse: Callable[[str], T], *, label: str = ConfigError.PARSING) -> T:

@@ -16,6 +16,7 @@ from itertools import pairwise
 
 import msgspec
 
+from clusterdns.config.custom import Import, find_strays
 from clusterdns.config.directive import Line, Token
 from clusterdns.config.environment import expand_token
 from clusterdns.config.files import Files, NoFiles
@@ -56,12 +57,14 @@ class Corefile(msgspec.Struct, frozen=True):
 
     files: the absolute paths of the imported files that were looked for, found or not, in the order of first use.
     globs: the import patterns and what they matched; other matches mean another Corefile.
+    imports: the imported files that were read, each as it was first named.
     digest: SHA-512 of the words and their file and line, in hex. Comments and indentation don't count.
     """
 
     blocks: tuple[Block, ...]
     files: tuple[str, ...]
     globs: tuple[Glob, ...]
+    imports: tuple[Import, ...]
     errors: tuple[ConfigError, ...]
     warnings: tuple[ConfigError, ...]
     digest: str
@@ -71,11 +74,13 @@ def expand(source: Source, *, environment: Mapping[str, str], files: Files | Non
     """Read the Corefile and all that it imports through ``files``. Never raises for a fault: faults are collected."""
     expander = _Expander(source, environment, files or NoFiles())
     expander.document(expander.tokens_of(source.text, source.path))
+    expander.warnings.extend(find_strays(expander.patterns, expander.files, expander.disk))
     blocks = tuple(expander.blocks)
     return Corefile(
         blocks=blocks,
         files=tuple(expander.files),
         globs=tuple(expander.globs),
+        imports=tuple(expander.imports.values()),
         errors=tuple(expander.errors),
         warnings=tuple(expander.warnings),
         digest=_digest(blocks),
@@ -112,6 +117,8 @@ class _Expander:
         self.warnings: list[ConfigError] = []
         self.files: dict[str, None] = {}
         self.globs: list[Glob] = []
+        self.patterns: list[tuple[Token, str]] = []
+        self.imports: dict[str, Import] = {}
         self.snippets: dict[str, Snippet] = {}
         self.active = [posixpath.join(source.directory, posixpath.basename(source.path))]
         self.snippet_imports = 0
@@ -134,7 +141,7 @@ class _Expander:
         if isinstance(item, Snippet):
             self.define(item)
         elif isinstance(item, Line):
-            for tokens in self.imported(item):
+            for tokens in self.imported(item, inside=False):
                 self.document(tokens)
         else:
             keys = tuple(_without_comma(key) for key in map(self.word, item.keys) if key.text)
@@ -165,7 +172,7 @@ class _Expander:
     def lines(self, lines: Iterable[Line], depth: int = 0) -> Iterator[Line]:
         for line in lines:
             if is_import(line):
-                for tokens in self.imported(line):
+                for tokens in self.imported(line, inside=True):
                     inner, errors = parse_lines(tokens)
                     self.errors.extend(errors)
                     yield from self.lines(inner, depth)
@@ -199,7 +206,7 @@ class _Expander:
 
     # Imports
 
-    def imported(self, line: Line) -> Iterator[tuple[Token, ...]]:
+    def imported(self, line: Line, *, inside: bool) -> Iterator[tuple[Token, ...]]:
         """What the import stands for, snippet or file by file; while one is in use it is on the stack."""
         try:
             pattern = self.word(self.import_argument(line))
@@ -218,6 +225,7 @@ class _Expander:
         for path in paths:
             tokens = self.read(pattern, path)
             if tokens is not None:
+                self.imports.setdefault(path, Import(path, pattern, inside))
                 with self.using(path):
                     yield tokens
 
@@ -262,8 +270,10 @@ class _Expander:
             return [path]
         matches = self.disk.glob(path)
         self.globs.append(Glob(path, tuple(matches)))
+        self.patterns.append((pattern, path))
         if not matches:
-            self.warn(pattern, f"No files matching import glob pattern: {pattern.text}")
+            hint = f"nothing is imported here; there is no {path}"
+            self.warn(pattern, f"No files matching import glob pattern: {pattern.text}", hint)
         return matches
 
     def read(self, pattern: Token, path: str) -> tuple[Token, ...] | None:

@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from clusterdns.config.custom import Import, find_conflicts, hint_for_block
 from clusterdns.config.directive import BlockContext, DirectiveReader, Line
 from clusterdns.config.expand import Source, expand
 from clusterdns.config.files import Files
@@ -87,11 +88,13 @@ def check(
     if builtin:
         default = expand(Source(_DEFAULT_NAME, DEFAULT_COREFILE), environment={})
         corefile = msgspec.structs.replace(corefile, blocks=default.blocks, digest=default.digest)
-    planner = _Planner(source, table, default_port, interface_addresses, manifests)
+    planner = _Planner(source, table, default_port, interface_addresses, manifests, corefile.imports)
     blocks = tuple(planner.block(block) for block in corefile.blocks)
     order = {path: number for number, path in enumerate((source.path, *corefile.files))}
     errors = _sorted((*corefile.errors, *planner.errors, *find_clashes(planner.bound)), order)
-    warnings = _sorted((*corefile.warnings, *planner.warnings, *find_oddities(blocks)), order)
+    odd = (*corefile.warnings, *planner.warnings, *find_oddities(blocks))
+    conflicts = find_conflicts(corefile.blocks, corefile.imports, list(table), (*errors, *odd))
+    warnings = _sorted((*odd, *conflicts), order)
     if errors:
         return Verdict(None, errors, warnings, corefile.digest)
     found = Plan(blocks, corefile.files, corefile.globs, warnings, corefile.digest, builtin)
@@ -112,7 +115,9 @@ class _Planner:
         default_port: int,
         interface_addresses: Interfaces | None,
         manifests: str,
+        imports: tuple[Import, ...],
     ) -> None:
+        self.imports = imports
         self.source = source
         self.table = table
         self.default_port = default_port
@@ -196,6 +201,9 @@ class _Planner:
         name = line.name.text
         if not name:
             return "an environment variable here is empty"
+        misplaced = hint_for_block(line, self.imports)
+        if misplaced:
+            return misplaced
         if line.block is not None and ("." in name or ":" in name):
             return "if this is a new server block, the '}' of the one before it is missing"
         close = difflib.get_close_matches(name.lower(), self.table, n=1)

@@ -69,7 +69,7 @@ Only two networks may ask for names in `corp.example`:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import Final, TypeAlias
 
@@ -85,6 +85,7 @@ from clusterdns.serving.capabilities import Setup
 from clusterdns.serving.plugin import Plugin, Result, after
 from clusterdns.serving.query import Query
 from clusterdns.serving.reply import Reply
+from clusterdns.serving.trace import Note
 
 Network: TypeAlias = IPv4Network | IPv6Network
 
@@ -197,6 +198,20 @@ class Acl(Plugin):
                     return policy.action, zone, by_client
         return ALLOW, b"", by_client
 
+    def explain(self, query: Query) -> Iterator[Note]:
+        """See Explainer."""
+        for number, (zones, policies) in enumerate(self._rules, 1):
+            zone = next((zone for zone in zones if names.is_in(query.key, zone)), None)
+            if zone is None:
+                continue
+            for position, (policy, networks) in enumerate(policies, 1):
+                if _fits(policy, networks, query):
+                    place = f"policy {position} of acl {number}, for {names.to_text(zone)}"
+                    hint = "" if policy.action == ALLOW else f"acl {policy.action}s this query by {place}"
+                    yield Note(f"{policy.action}: {place} is the first that fits", hint=hint)
+                    return
+        yield Note("allow: no policy fits")
+
     def _refuse(self, query: Query, action: str) -> Reply:
         if action == DROP:
             return Reply.no_reply(self.name)
@@ -214,6 +229,12 @@ class Acl(Plugin):
 def _not_for_others(reply: Reply) -> Reply:
     reply.reusable = False
     return reply
+
+
+def _fits(policy: Policy, networks: _Networks | None, query: Query) -> bool:
+    if policy.types is not None and query.qtype not in policy.types:
+        return False
+    return networks is None or networks.has(query.client.ip)
 
 
 class _Networks:

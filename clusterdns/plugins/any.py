@@ -25,6 +25,7 @@ example.org {
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from clusterdns.config.directive import DirectiveReader
@@ -33,6 +34,7 @@ from clusterdns.dns.wire import Record
 from clusterdns.serving.plugin import Plugin, Result
 from clusterdns.serving.query import Query
 from clusterdns.serving.reply import Reply, Sections
+from clusterdns.serving.trace import Note
 
 _TTL_SECONDS: Final = 8482
 _DATA: Final = b"\x0dANY obsoleted\x0cSee RFC 8482"
@@ -49,6 +51,13 @@ class Any(Plugin):
     def parse(reader: DirectiveReader) -> None:
         """No options."""
         reader.takes_nothing()
+
+    def explain(self, query: Query) -> Iterator[Note]:
+        """See Explainer."""
+        if query.qtype == ANY:
+            yield Note("queries of type ANY get one HINFO record (RFC 8482), whatever the name has")
+        else:
+            yield Note("passed on: not of type ANY")
 
     def handle(self, query: Query) -> Result:
         """The record, or the reply of the rest of the chain."""

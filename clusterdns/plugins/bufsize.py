@@ -27,6 +27,8 @@ bufsize [SIZE]
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import msgspec
 
 from clusterdns.config.directive import DirectiveReader, Line
@@ -36,6 +38,7 @@ from clusterdns.serving.capabilities import Setup
 from clusterdns.serving.plugin import Plugin, Result, after
 from clusterdns.serving.query import Query
 from clusterdns.serving.reply import Reply
+from clusterdns.serving.trace import Note
 
 _LEAST = 512
 _MOST = 4096
@@ -67,6 +70,16 @@ class Bufsize(Plugin):
     def __init__(self, options: Options, setup: Setup) -> None:
         super().__init__(options, setup)
         self._size = options.size
+
+    def explain(self, query: Query) -> Iterator[Note]:
+        """See Explainer."""
+        edns = query.edns
+        if edns is None:
+            yield Note("passed on: without EDNS a reply has 512 octets at most anyway")
+        elif edns.size <= self._size:
+            yield Note(f"passed on: the client takes {edns.size} octets, not more than {self._size}")
+        else:
+            yield Note(f"lowers the size that the client takes from {edns.size} to {self._size} octets")
 
     def handle(self, query: Query) -> Result:
         """The reply to the query with a size that isn't too large."""

@@ -27,7 +27,7 @@ example.org {
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
 
 import msgspec
 
@@ -38,6 +38,7 @@ from clusterdns.serving.capabilities import Setup
 from clusterdns.serving.plugin import Plugin, Result
 from clusterdns.serving.query import Query
 from clusterdns.serving.reply import Reply
+from clusterdns.serving.trace import Note
 
 
 class Options(msgspec.Struct, frozen=True):
@@ -67,6 +68,10 @@ class Cancel(Plugin):
     def __init__(self, options: Options, setup: Setup) -> None:
         super().__init__(options, setup)
         self._seconds = options.timeout_seconds
+
+    def explain(self, query: Query) -> Iterator[Note]:
+        """See Explainer."""
+        yield Note(f"gives up {format_duration(self._seconds)} after the query came here")
 
     def handle(self, query: Query) -> Result:
         """The reply of the rest of the chain, if it comes in time."""

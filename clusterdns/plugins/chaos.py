@@ -41,6 +41,7 @@ hostname.bind {
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
 from random import Random
 from typing import Final
 
@@ -55,6 +56,7 @@ from clusterdns.serving.capabilities import Setup
 from clusterdns.serving.plugin import Plugin, Result
 from clusterdns.serving.query import Query
 from clusterdns.serving.reply import Reply, Sections
+from clusterdns.serving.trace import Note
 
 _VERSION_NAMES: Final = frozenset(map(names.from_text, ("version.bind.", "version.server.")))
 _HOST_NAMES: Final = frozenset(map(names.from_text, ("hostname.bind.", "id.server.")))
@@ -95,6 +97,14 @@ class Chaos(Plugin):
         self._version = _text(options.version)
         self._host = _text(socket.gethostname())
         self._authors = [_text(author) for author in options.authors]
+
+    def explain(self, query: Query) -> Iterator[Note]:
+        """See Explainer."""
+        known = (*_VERSION_NAMES, *_HOST_NAMES, _AUTHORS_NAME)
+        if query.qclass == CH and query.qtype == TXT and query.key in known:
+            yield Note("this is a name of the server itself, in class CH")
+        else:
+            yield Note("passed on: no TXT query in class CH for a name of the server itself")
 
     def handle(self, query: Query) -> Result:
         """What is known under the name, or the reply of the rest of the chain."""

@@ -56,6 +56,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
@@ -68,6 +69,7 @@ from clusterdns.serving.capabilities import Setup
 from clusterdns.serving.plugin import Plugin, Result, then
 from clusterdns.serving.query import Query
 from clusterdns.serving.reply import Reply, Sections
+from clusterdns.serving.trace import Note
 
 WELL_KNOWN: Final = ipaddress.IPv6Network("64:ff9b::/96")
 
@@ -130,6 +132,16 @@ class Dns64(Plugin):
         self._translated = setup.services.metrics.counter(
             "coredns_dns64_requests_translated_total", "Counter of DNS requests translated by dns64.", ("server",)
         )
+
+    def explain(self, query: Query) -> Iterator[Note]:
+        """See Explainer."""
+        if query.qtype != AAAA or query.qclass != IN:
+            yield Note("passed on: not of type AAAA")
+        elif query.client.family == 1 and not self._options.allow_ipv4:
+            yield Note("passed on: the client came over IPv4, and there is no allow_ipv4")
+        else:
+            when = "also where there are AAAA records" if self._options.translate_all else "if there is no AAAA record"
+            yield Note(f"makes AAAA records of A records with the prefix {self._options.prefix}, {when}")
 
     def handle(self, query: Query) -> Result:
         """The reply of the rest of the chain, with addresses from A records where it has none."""

@@ -53,6 +53,7 @@ example.org {
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
@@ -70,6 +71,7 @@ from clusterdns.serving.capabilities import Setup
 from clusterdns.serving.plugin import Plugin, Result
 from clusterdns.serving.query import Query
 from clusterdns.serving.reply import Reply
+from clusterdns.serving.trace import Note
 
 _ADDRESSES: Final = {A: IPv4Address("192.0.2.53").packed, AAAA: IPv6Address("2001:db8::53").packed}
 _LARGE: Final = 32
@@ -133,6 +135,17 @@ class Erratic(Plugin):
     def ready(self) -> bool:
         """True after some queries."""
         return self._queries >= _READY_QUERIES
+
+    def explain(self, query: Query) -> Iterator[Note]:
+        """See Explainer."""
+        options = self._options
+        due = [
+            what
+            for what, amount in (("drop", options.drop), ("truncate", options.truncate), ("delay", options.delay))
+            if amount > 0 and self._queries % amount == 0
+        ]
+        what = f"; this one is its turn to {' and '.join(due)}" if due else ""
+        yield Note(f"answers every query with a fixed address, for tests{what}")
 
     def handle(self, query: Query) -> Result:
         """The fixed answer, or what the turn of the query asks for."""

@@ -71,6 +71,7 @@ from clusterdns.serving.capabilities import ClusterHolder, NameOwner, Setup
 from clusterdns.serving.plugin import Plugin, Result
 from clusterdns.serving.query import Query
 from clusterdns.serving.reply import Reply
+from clusterdns.serving.trace import Note
 
 TTL_SECONDS: Final = 30
 """For so long a cache may keep the denial when the cluster gets the version."""
@@ -172,6 +173,23 @@ class Families(Plugin):
             else:
                 self.log.info("queries for A and AAAA records are both answered")
             self.setup.publish()
+
+    def explain(self, query: Query) -> Iterator[Note]:
+        """See Explainer."""
+        missing = _VERSION_NAMES.get(self._denied)
+        if missing is None:
+            yield Note("passed on: A and AAAA records are both answered")
+        elif query.qtype != self._denied or query.qclass != IN:
+            yield Note(
+                f"passed on: only {type_text(self._denied)} records are denied, because there is no {missing} here"
+            )
+        elif query.depth:
+            yield Note("passed on: the server itself asks")
+        elif not self._applies(query):
+            yield Note("passed on: kubernetes answers for this name, or the client checks signatures itself")
+        else:
+            how = "as the cluster has none" if self._automatic else "as the Corefile says"
+            yield Note(f"denies {type_text(query.qtype)} records: there is no {missing} here, {how}")
 
     def handle(self, query: Query) -> Result:
         """An empty answer, or the reply of the rest of the chain."""

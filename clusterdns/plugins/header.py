@@ -51,6 +51,7 @@ Other servers are asked for recursion even if the client doesn't ask for it:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final, TypeAlias
 
 import msgspec
@@ -62,6 +63,7 @@ from clusterdns.serving.capabilities import Setup
 from clusterdns.serving.plugin import Plugin, Result
 from clusterdns.serving.query import Query
 from clusterdns.serving.reply import Reply
+from clusterdns.serving.trace import Note
 
 _FLAGS: Final = {"aa": FLAG_AA, "ra": FLAG_RA, "rd": FLAG_RD}
 
@@ -101,6 +103,17 @@ class Header(Plugin):
         super().__init__(options, setup)
         self._query_set, self._query_clear = options.query
         self._reply_set, self._reply_clear = options.response
+
+    def explain(self, query: Query) -> Iterator[Note]:
+        """See Explainer."""
+        for what, set_bits, clear_bits in (
+            ("query", self._query_set, self._query_clear),
+            ("reply", self._reply_set, self._reply_clear),
+        ):
+            changes = [f"sets {name}" for name, bit in _FLAGS.items() if set_bits & bit]
+            changes += [f"clears {name}" for name, bit in _FLAGS.items() if clear_bits & bit]
+            if changes:
+                yield Note(f"{' and '.join(changes)} in the {what}")
 
     def handle(self, query: Query) -> Result:
         """The reply of the rest of the chain to the query with its flags changed."""

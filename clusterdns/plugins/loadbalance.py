@@ -75,6 +75,7 @@ www.example.org
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from random import Random
@@ -93,6 +94,7 @@ from clusterdns.serving.capabilities import Lease, Setup
 from clusterdns.serving.plugin import Plugin, Result, after
 from clusterdns.serving.query import Query
 from clusterdns.serving.reply import Reply, Sections
+from clusterdns.serving.trace import Note
 
 Network: TypeAlias = IPv4Network | IPv6Network
 
@@ -201,6 +203,22 @@ class Loadbalance(Plugin):
             self._weights = parse_weights(text, path)
             self._read = text
             self.log.info("Successfully reloaded weight file %s", path)
+
+    def explain(self, query: Query) -> Iterator[Note]:
+        """See Explainer."""
+        if query.qtype in (AXFR, IXFR):
+            yield Note("passed on: a zone transfer has its own order")
+            return
+        if self._file is not None:
+            weights = self._weights.get(query.key)
+            yield Note(
+                f"puts an address first that is drawn by the weights in {self._file.path}"
+                + ("" if weights else ", which has none for this name, so each is as likely")
+            )
+        else:
+            yield Note("puts the addresses of the reply into another order for each client")
+        if self._prefer:
+            yield Note("addresses in the networks of `prefer` come first")
 
     def handle(self, query: Query) -> Result:
         """The reply of the rest of the chain, in another order."""

@@ -48,6 +48,7 @@ local {
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
@@ -60,6 +61,7 @@ from clusterdns.serving.capabilities import Setup
 from clusterdns.serving.plugin import Plugin, Result
 from clusterdns.serving.query import Query
 from clusterdns.serving.reply import Reply, Sections
+from clusterdns.serving.trace import Note
 
 TTL_SECONDS: Final = 604800
 
@@ -113,6 +115,20 @@ class Local(Plugin):
         self._requests = setup.services.metrics.counter(
             "coredns_local_localhost_requests_total", "Counter of special localhost subdomain requests."
         ).labels()
+
+    def explain(self, query: Query) -> Iterator[Note]:
+        """See Explainer."""
+        key = query.key
+        if query.qclass != IN:
+            yield Note("passed on: not in class IN")
+        elif names.is_in(key, _LOCALHOST):
+            yield Note("localhost is this machine (RFC 6761 section 6.3)")
+        elif self._prefix and key.startswith(_PREFIX):
+            yield Note("a name that begins with localhost is this machine")
+        elif any(names.is_in(key, zone) for zone in _REVERSE_ZONES):
+            yield Note("the reverse zones of 0.0.0.0/8, 127.0.0.0/8 and 255.0.0.0/8 are answered here")
+        else:
+            yield Note("passed on: no name of this machine itself")
 
     def handle(self, query: Query) -> Result:
         """The host's own names, or the reply of the rest of the chain."""

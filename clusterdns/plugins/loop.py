@@ -33,6 +33,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Iterator
 from typing import Final
 
 from clusterdns.config.directive import DirectiveReader
@@ -43,6 +44,7 @@ from clusterdns.serving.capabilities import Lease, Setup
 from clusterdns.serving.plugin import Plugin, Result, after
 from clusterdns.serving.query import Query
 from clusterdns.serving.reply import Reply
+from clusterdns.serving.trace import Note
 
 _MOST_SIGHTINGS: Final = 2
 _ANSWER_SECONDS: Final = 2.0
@@ -82,6 +84,10 @@ class Loop(Plugin):
         if self._task is not None:
             await self._task.release()
             self._task = None
+
+    def explain(self, query: Query) -> Iterator[Note]:
+        """See Explainer."""
+        yield Note("passed on: only its own query at the start, of type HINFO, concerns it")
 
     def handle(self, query: Query) -> Result:
         """Pass the query on, and count it if it is the own one."""

@@ -25,6 +25,7 @@ example.org {
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from functools import lru_cache
 
 from clusterdns.config.directive import DirectiveReader
@@ -35,6 +36,7 @@ from clusterdns.serving.plugin import Plugin, Result, after
 from clusterdns.serving.query import Query
 from clusterdns.serving.reply import Reply, Sections
 from clusterdns.serving.response import ResponseType, response_type
+from clusterdns.serving.trace import Note
 
 _REMEMBERED_ANSWERS = 4096
 
@@ -50,6 +52,10 @@ class Minimal(Plugin):
     def parse(reader: DirectiveReader) -> None:
         """No options."""
         reader.takes_nothing()
+
+    def explain(self, query: Query) -> Iterator[Note]:
+        """See Explainer."""
+        yield Note("takes the authority and additional sections away where there is an answer")
 
     def handle(self, query: Query) -> Result:
         """The reply of the rest of the chain, without what isn't needed."""

@@ -35,6 +35,7 @@ nsid [DATA...]
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
 
 import msgspec
 
@@ -44,6 +45,7 @@ from clusterdns.serving.capabilities import Setup
 from clusterdns.serving.plugin import Plugin, Result, after
 from clusterdns.serving.query import Query
 from clusterdns.serving.reply import Reply
+from clusterdns.serving.trace import Note
 
 
 class Options(msgspec.Struct, frozen=True):
@@ -71,6 +73,13 @@ class Nsid(Plugin):
         super().__init__(options, setup)
         data = socket.gethostname() if options.data is None else options.data
         self._option = encode_option(NSID, data.encode("utf-8", "replace"))
+
+    def explain(self, query: Query) -> Iterator[Note]:
+        """See Explainer."""
+        asked = query.edns is not None and any(code == NSID for code, _ in query.edns.option_list())
+        yield Note(
+            "puts its name into the reply" if asked else "passed on: the client doesn't ask for the server's name"
+        )
 
     def handle(self, query: Query) -> Result:
         """The reply of the rest of the chain, with the option where the query has it."""

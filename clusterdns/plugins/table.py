@@ -37,7 +37,7 @@ DIRECTIVES: Final[dict[str, str | None]] = {
     "prometheus": "clusterdns.plugins.prometheus:Prometheus",
     "errors": "clusterdns.plugins.errors:Errors",
     "log": "clusterdns.plugins.log:Log",
-    "dnstap": None,
+    "dnstap": "clusterdns.plugins.dnstap:Dnstap",
     "local": "clusterdns.plugins.local:Local",
     "dns64": "clusterdns.plugins.dns64:Dns64",
     "any": "clusterdns.plugins.any:Any",

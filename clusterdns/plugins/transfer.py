@@ -74,6 +74,7 @@ from clusterdns.serving.capabilities import Lease, Setup, ZoneSource
 from clusterdns.serving.plugin import Plugin, Result
 from clusterdns.serving.query import Query
 from clusterdns.serving.reply import Reply
+from clusterdns.serving.trace import Note
 from clusterdns.serving.zones import read_zones
 from clusterdns.upstream.address import Endpoint
 from clusterdns.upstream.transfer import read_server, send_notify
@@ -193,6 +194,20 @@ class Transfer(Plugin):
         """The use with the longest zone that a zone is in."""
         found = [(len(own), use) for use in self._uses for own in use.zones if names.is_in(zone, own)]
         return max(found, key=lambda pair: pair[0])[1] if found else None
+
+    def explain(self, query: Query) -> Iterator[Note]:
+        """See Explainer."""
+        if query.qtype not in (AXFR, IXFR):
+            yield Note("passed on: no zone transfer")
+        elif query.client.protocol != "tcp":
+            yield Note("zones are transferred over TCP only")
+        else:
+            use = self._use(query.key)
+            if use is None:
+                yield Note("passed on: no zone of a transfer")
+            else:
+                may = "may" if use.allows(query.client.address) else "may not"
+                yield Note(f"{query.client.address} {may} have this zone (`to`)")
 
     def handle(self, query: Query) -> Result:
         """Transfer a zone to a client that may have it."""

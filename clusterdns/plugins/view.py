@@ -64,6 +64,7 @@ One block for addresses, one for all other types:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
@@ -76,6 +77,7 @@ from clusterdns.serving.capabilities import Setup
 from clusterdns.serving.plugin import Plugin
 from clusterdns.serving.query import Query
 from clusterdns.serving.query_functions import OF_THE_CLIENT, SIGNATURES, query_functions
+from clusterdns.serving.trace import Note
 
 NAME_KEY: Final = "name"
 
@@ -131,6 +133,19 @@ class View(Plugin):
             return all(condition.evaluate(functions) is True for condition in self._options.conditions)
         except ExpressionError:
             return False
+
+    def explain(self, query: Query) -> Iterator[Note]:
+        """See Explainer."""
+        functions = query_functions(query)
+        for condition in self._options.conditions:
+            try:
+                value = condition.evaluate(functions)
+            except ExpressionError as error:
+                yield Note(f"{condition.text}: fails, so it counts as false: {str(error).splitlines()[0]}")
+                return
+            yield Note(f"{condition.text}: {str(value).lower() if isinstance(value, bool) else repr(value)}")
+            if value is not True:
+                return
 
     def metadata(self, query: Query, key: str) -> str:
         """See MetadataSource."""

@@ -104,6 +104,7 @@ from clusterdns.serving.capabilities import Lease, SearchedCluster, Setup
 from clusterdns.serving.plugin import Plugin, Result, after
 from clusterdns.serving.query import Query
 from clusterdns.serving.reply import Reply
+from clusterdns.serving.trace import Note
 
 LOOK_UP_SECONDS: Final = 6.0
 """Longer than *forward* waits for its upstreams."""
@@ -245,6 +246,18 @@ class Warmup(Plugin):
         """End the look-ups that are under way."""
         while self._leases:
             await self._leases.popitem()[1].release()
+
+    def explain(self, query: Query) -> Iterator[Note]:
+        """See Explainer."""
+        domain = next((each for each in self._search_domains if names.is_in(query.key, each)), None)
+        if query.qtype not in (A, AAAA) or query.depth or query.qclass != IN or query.opcode != QUERY:
+            yield Note("passed on: not a client's query for addresses")
+        elif domain is None:
+            yield Note("passed on: not completed by the first domain of a search list")
+        else:
+            yield Note(
+                "if the name doesn't exist and its front may be a name from outside, that is looked up meanwhile"
+            )
 
     def handle(self, query: Query) -> Result:
         """The reply of the rest of the chain."""

@@ -33,6 +33,8 @@ _udp.example.org.       0       IN      SRV     0 0 40212 .
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from clusterdns.config.directive import DirectiveReader
 from clusterdns.dns.names import MAX_NAME_BYTES, ROOT
 from clusterdns.dns.types import AAAA, SRV, A
@@ -40,6 +42,7 @@ from clusterdns.dns.wire import Record
 from clusterdns.serving.plugin import Plugin, Result
 from clusterdns.serving.query import Query
 from clusterdns.serving.reply import Reply
+from clusterdns.serving.trace import Note
 
 _LABELS = {"udp": b"\x04_udp", "tcp": b"\x04_tcp"}
 
@@ -55,6 +58,10 @@ class Whoami(Plugin):
     def parse(reader: DirectiveReader) -> None:
         """No options."""
         reader.takes_nothing()
+
+    def explain(self, query: Query) -> Iterator[Note]:
+        """See Explainer."""
+        yield Note("answers every query with the address and port of the client")
 
     def handle(self, query: Query) -> Result:
         """The client's address and port."""

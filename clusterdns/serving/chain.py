@@ -11,6 +11,7 @@ from clusterdns.serving.capabilities import HitObserver, MetadataCollector, Obse
 from clusterdns.serving.plugin import Handler, Plugin, Result, after
 from clusterdns.serving.query import Query
 from clusterdns.serving.reply import Reply
+from clusterdns.serving.trace import Explainer, Note
 
 Watcher: TypeAlias = Callable[[Plugin | None, Handler], Handler]
 """Puts itself in front of a plugin's handler, or that of the end of the chain (None)."""
@@ -66,6 +67,18 @@ class Block:
         query.metadata = self._collector.collect(query)
         try:
             return self.view.admits(query)
+        finally:
+            query.metadata = before
+
+    def explain_view(self, query: Query) -> tuple[Note, ...]:
+        """Why the block is for the query or not, in the words of its view."""
+        if not isinstance(self.view, Explainer):
+            return ()
+        before = query.metadata
+        if self._collector is not None:
+            query.metadata = self._collector.collect(query)
+        try:
+            return tuple(self.view.explain(query))
         finally:
             query.metadata = before
 

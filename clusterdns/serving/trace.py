@@ -280,12 +280,9 @@ def _considered(query: Query, router: Router, route: Route | None) -> Iterable[C
     for zone in names.suffixes(query.key):
         for block in router.blocks.get(zone, ()):
             chosen = route is not None and route[0] == zone and route[1] is block
-            notes: tuple[Note, ...] = ()
-            view = block.view
-            if isinstance(view, Explainer):
-                notes = tuple(view.explain(query))
-            if not chosen and view is None:
-                notes = (*notes, _passed_over(query, zone))
+            notes = block.explain_view(query)
+            if not chosen and block.view is None:
+                notes = (_passed_over(query, zone),)
             yield Candidate(names.to_text(zone), block.place, chosen, block.view_name, notes)
             if chosen:
                 return

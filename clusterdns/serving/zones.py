@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from clusterdns.config.directive import DirectiveReader, Line, Token, parse_with
 from clusterdns.config.keys import expand_zones
 from clusterdns.dns import names
-from clusterdns.dns.types import AXFR, DS, FLAG_AA, FLAG_TC, IN, IXFR, NOTIFY, NXDOMAIN, REFUSED, SERVFAIL
+from clusterdns.dns.types import AXFR, DS, FLAG_AA, FLAG_TC, IN, IXFR, NOTIFY, NXDOMAIN, REFUSED, SERVFAIL, type_text
 from clusterdns.dns.wire import Record
 from clusterdns.errors import ConfigError
 from clusterdns.expressions.duration import parse_duration
@@ -19,6 +19,7 @@ from clusterdns.serving.capabilities import ZoneListener
 from clusterdns.serving.plugin import Plugin, Result, after
 from clusterdns.serving.query import Query
 from clusterdns.serving.reply import Reply, Sections
+from clusterdns.serving.trace import Note, Origin
 from clusterdns.zone.lookup import Answer, find
 from clusterdns.zone.tree import Zone
 
@@ -66,6 +67,39 @@ class ZonePlugin(Plugin):
             return self._reply(answer, Sections(answer.answer, answer.authority, answer.additional), answer.rcode)
         inner = query.derive(name=answer.leads_to)
         return after(query.resolve(query, answer.leads_to, query.qtype), partial(self._join, inner, answer))
+
+    def explain(self, query: Query) -> Iterator[Note]:
+        """See Explainer."""
+        origin = self._origin(query)
+        if origin is None or query.qclass != IN:
+            zones = ", ".join(map(names.to_text, self.zones)) or "a zone, for there is none"
+            yield Note(f"passed on: the name is not in {zones}")
+            return
+        zone, text = self.zones[origin], names.to_text(origin)
+        if zone is None:
+            yield Note(f"zone {text} is not loaded", hint=f"{self.name} has not loaded zone {text}: its log tells why")
+        elif query.qtype in (AXFR, IXFR):
+            yield Note("zone transfers are up to transfer, which does not stand in front or lets this one pass")
+        else:
+            yield from self._explain_answer(query, zone, Origin("Zone", text, f"serial {zone.serial}"))
+
+    def _explain_answer(self, query: Query, zone: Zone, origin: Origin) -> Iterator[Note]:
+        answer = find(zone, query.key, query.qtype)
+        if answer.rcode == NXDOMAIN and not answer.answer:
+            falls = self._falls_through(query.key)
+            end = ": passed on (fallthrough)" if falls else ", and no fallthrough is for it"
+            yield Note(f"zone {origin.name} does not have the name{end}", origins=(origin,))
+            return
+        if not answer.authoritative:
+            yield Note(f"zone {origin.name} delegates the name to other servers", origins=(origin,))
+        elif answer.answer:
+            yield Note(f"zone {origin.name} has the name", origins=(origin,))
+        else:
+            yield Note(f"zone {origin.name} has the name, but no {type_text(query.qtype)} record", origins=(origin,))
+        if answer.wildcard is not None:
+            yield Note(f"by the wildcard {names.to_text(answer.wildcard)}")
+        if answer.leads_to is not None:
+            yield Note(f"an alias leads out of the zone, to {names.to_text(answer.leads_to)}")
 
     def notified(self, query: Query, origin: bytes) -> Result:
         """Somebody says that a zone has changed. Who isn't to say so gets no reply (RFC 1996 section 3.10)."""

@@ -8,7 +8,7 @@ the chain of plugins waits for is set at its end. The attempts, the time and the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Final
 
@@ -63,6 +63,7 @@ class Client:
     """Asks a set of upstreams.
 
     plugin: the directive that the replies are from; servers: may be replaced at any time.
+    inquire: begins an Inquiry, or one that somebody looks at (``upstream.tapped``).
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Client:
         self.broken = broken
         self.random = random or Random()
         self.order: Policy[Server] = make_policy(options.policy, self.random)
+        self.inquire: Callable[[Client, Query, asyncio.AbstractEventLoop], Inquiry] = Inquiry
         self._rejects = rejects
         self._idle: asyncio.Future[None] | None = None
 
@@ -93,7 +95,7 @@ class Client:
         if not self.servers:
             return Reply.failure(_NO_REPLY, plugin=self.plugin)
         loop = asyncio.get_running_loop()
-        inquiry = Inquiry(self, query, loop)
+        inquiry = self.inquire(self, query, loop)
         self.under_way += 1
         inquiry.go_on(inquiry.started)
         return inquiry.reply or inquiry.result

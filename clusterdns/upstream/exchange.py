@@ -32,6 +32,9 @@ class Carrier(Protocol):
     def describe(self) -> str:
         """What goes on, for an error: ``read udp 127.0.0.1:4000->127.0.0.1:53``."""
 
+    def local(self) -> tuple[str, int]:
+        """The local address and port; empty and 0 while there is no connection."""
+
 
 class Exchange:
     """A question under way. It ends once: with a reply, a failure or because the asker gives it up.

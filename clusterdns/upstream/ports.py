@@ -117,8 +117,12 @@ class Port:
 
     def describe(self) -> str:
         """See Carrier."""
+        return f"read udp {Endpoint(*self.local())}->{self.pool.endpoint}"
+
+    def local(self) -> tuple[str, int]:
+        """See Carrier."""
         host, port = self.sock.getsockname()[:2]
-        return f"read udp {Endpoint(host, port)}->{self.pool.endpoint}"
+        return host, port
 
 
 class Ports:

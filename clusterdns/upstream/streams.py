@@ -47,7 +47,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._unsent: list[Exchange] = []
         self._buffer = b""
-        self._local = ""
+        self._local = ("", 0)
         self.task: asyncio.Task[None] | None = None
 
     def send(self, exchange: Exchange) -> None:
@@ -69,7 +69,7 @@ class Connection(asyncio.Protocol):
         """The connection is there, with TLS after the handshake."""
         self._transport = cast("asyncio.Transport", transport)
         host, port = transport.get_extra_info("sockname")[:2]
-        self._local = str(Endpoint(host, port))
+        self._local = (host, port)
         unsent, self._unsent = self._unsent, []
         frames = [_frame(exchange) for exchange in unsent if exchange.carrier is self]
         if frames:
@@ -148,7 +148,11 @@ class Connection(asyncio.Protocol):
         """See Carrier."""
         if self._transport is None:
             return f"dial tcp {self.pool.endpoint}"
-        return f"read tcp {self._local}->{self.pool.endpoint}"
+        return f"read tcp {Endpoint(*self._local)}->{self.pool.endpoint}"
+
+    def local(self) -> tuple[str, int]:
+        """See Carrier."""
+        return self._local
 
 
 class Streams:

@@ -114,7 +114,7 @@ example.org {
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
 from clusterdns.config.directive import DirectiveReader
@@ -124,6 +124,7 @@ from clusterdns.dns.types import AXFR, FLAG_AD, FLAG_CD, FLAG_RD, HINFO, IXFR, N
 from clusterdns.plugins.cache.arrival import Arrival, Flight, Flights
 from clusterdns.plugins.cache.counters import Counters
 from clusterdns.plugins.cache.entry import CachedReply, Entry
+from clusterdns.plugins.cache.explaining import entry_notes, kept_note
 from clusterdns.plugins.cache.options import CacheOptions, parse
 from clusterdns.plugins.cache.renewal import Renewals, within
 from clusterdns.plugins.cache.shelves import Clock, Shelves
@@ -131,6 +132,7 @@ from clusterdns.serving.capabilities import NameOwner, Setup
 from clusterdns.serving.plugin import Plugin, Result
 from clusterdns.serving.query import Client, Query
 from clusterdns.serving.reply import Reply
+from clusterdns.serving.trace import Note
 
 _STALE_ANSWER: Final = extended_error(3)
 _STALE_NXDOMAIN_ANSWER: Final = extended_error(19)
@@ -189,6 +191,15 @@ class Cache(Plugin):
         if query.opcode != QUERY or query.qtype in (AXFR, IXFR):
             return False
         return not self._zones or any(names.is_in(query.key, zone) for zone in self._zones)
+
+    def explain(self, query: Query) -> Iterable[Note]:
+        """See Explainer."""
+        if not self._is_for(query):
+            return (Note("passed on: not a name, or a kind of query, that is cached here"),)
+        key, now_seconds = _key(query), self._clock()
+        if self._flights.find(_flight_key(query, key), now_seconds) is not None and _may_follow(query):
+            return (Note("an identical query is under way, so this one waits for its reply"),)
+        return entry_notes(query, self.shelves, self.shelves.find(query, key, now_seconds), now_seconds)
 
     def handle(self, query: Query) -> Result:
         """The reply that is kept, or that of the rest of the chain."""
@@ -290,7 +301,10 @@ class Cache(Plugin):
         return await found
 
     def _receive(self, query: Query, key: bytes, reply: Reply, *, renewing: bool = False) -> Arrival:
-        return self.shelves.receive(query, key, reply, self._counters.of(query.server), renewing=renewing)
+        arrival = self.shelves.receive(query, key, reply, self._counters.of(query.server), renewing=renewing)
+        if query.trace is not None:
+            query.trace.note(self.name, kept_note(self.shelves.find(query, key, self._clock())))
+        return arrival
 
     # Expired entries, and those that soon will be
 

@@ -159,7 +159,7 @@ from clusterdns.dns import names
 from clusterdns.dns.types import NOERROR
 from clusterdns.errors import LifecycleError, UpstreamError
 from clusterdns.plugins.forward.options import MOST_UPSTREAMS, Stanza, parse_stanzas
-from clusterdns.serving.capabilities import Lease, Setup
+from clusterdns.serving.capabilities import Lease, Setup, Tap
 from clusterdns.serving.plugin import Plugin, Result
 from clusterdns.serving.query import Query
 from clusterdns.serving.reply import Reply
@@ -169,6 +169,7 @@ from clusterdns.upstream.health import HealthCheck
 from clusterdns.upstream.policy import SEQUENTIAL
 from clusterdns.upstream.server import Server, SocketOptions
 from clusterdns.upstream.shared import Upstreams, read_tls_files, upstreams_of
+from clusterdns.upstream.tapped import attach
 from clusterdns.upstream.targets import LookUp, Targets, look_up_by, look_up_by_system
 
 _WATCH_SECONDS: Final = INQUIRY_SECONDS
@@ -197,6 +198,10 @@ class Forward(Plugin):
 
     async def start(self) -> None:
         """Find the upstreams. Raises LifecycleError."""
+        for tap in self.setup.siblings.values():
+            if isinstance(tap, Tap):
+                for forwarder in self._forwarders:
+                    attach(tap, forwarder.client)
         for forwarder in self._forwarders:
             try:
                 await forwarder.start()

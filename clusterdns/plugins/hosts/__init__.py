@@ -77,6 +77,7 @@ example.org {
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Final
@@ -96,6 +97,7 @@ from clusterdns.serving.capabilities import Lease, Setup
 from clusterdns.serving.plugin import Plugin, Result
 from clusterdns.serving.query import Query
 from clusterdns.serving.reply import Reply
+from clusterdns.serving.trace import Note
 
 DEFAULT_FILE: Final = "/etc/hosts"
 MAX_FILE_BYTES: Final = 16 * 1024 * 1024
@@ -222,6 +224,33 @@ class Hosts(Plugin):
         if self._options.fallthrough_unsupported and _is_in_any(key, self._options.fallthrough):
             return self.next(query)
         return self._reply(query, ())
+
+    def explain(self, query: Query) -> Iterator[Note]:
+        """See Explainer."""
+        key, options = query.key, self._options
+        place = f"{self._path} and the Corefile" if options.inline else str(self._path)
+        if query.qclass != IN:
+            yield Note("passed on: not in class IN")
+        elif query.qtype == PTR:
+            known = key in self._entries.pointers
+            yield Note(f"the address is in {place}" if known else f"passed on: the address is not in {place}")
+        elif not _is_in_any(key, options.zones):
+            yield Note(f"passed on: the name is not in {', '.join(map(names.to_text, options.zones))}")
+        else:
+            yield from self._explain_name(key, place)
+
+    def _explain_name(self, key: bytes, place: str) -> Iterator[Note]:
+        found = self._entries.find(key)
+        falls = _is_in_any(key, self._options.fallthrough)
+        if found is not None:
+            yield Note(f"{place} has {len(found[0])} IPv4 and {len(found[1])} IPv6 addresses for it")
+        elif falls:
+            yield Note(f"passed on: {place} has no such name (fallthrough)")
+        else:
+            yield Note(
+                f"{place} has no such name, and without fallthrough that is SERVFAIL",
+                hint=f"{place} has no such name, and hosts has no fallthrough for it: add fallthrough to ask on",
+            )
 
     def _reply(self, query: Query, data: tuple[bytes, ...]) -> Reply:
         ttl_seconds = self._options.ttl_seconds

@@ -48,6 +48,10 @@ kubernetes [ZONES...] {
 * `fallthrough` passes queries for names that don't exist on to the directives behind this one; with **ZONES**, only
   for names in those.
 
+With *transfer* the zones can be had whole: every name in them has the records that a query for it gets. A new version
+comes with each change that shows in them. Names that nobody can list are left out: those of Pods with `pods insecure`,
+and ports without their underscores.
+
 An ExternalName Service is a CNAME record for every type of query. Its target is looked up in the zones here, and
 otherwise by asking this server as the client would; the reply has the rcode of the target.
 
@@ -90,7 +94,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Final
 
@@ -106,7 +110,7 @@ from clusterdns.dns.wire import Record
 from clusterdns.plugins.kubernetes.explaining import Explanation
 from clusterdns.plugins.kubernetes.labels import CLIENT, client_value, name_value
 from clusterdns.plugins.kubernetes.options import KubernetesOptions, parse
-from clusterdns.serving.capabilities import ClusterLease, Clusters, Lease, Setup
+from clusterdns.serving.capabilities import ClusterLease, Clusters, Lease, Setup, ZoneListener
 from clusterdns.serving.plugin import Plugin, Result, after
 from clusterdns.serving.query import Query
 from clusterdns.serving.reply import Reply, Sections, read_sections
@@ -237,6 +241,19 @@ class Kubernetes(Plugin):
     def _apply(self, changes: ChangeSet) -> None:
         if self.snapshot.apply(changes):
             self.setup.publish()
+            if self.snapshot.synced:
+                for plugin in self.setup.siblings.values():
+                    if isinstance(plugin, ZoneListener):
+                        for zone in self.options.zone.zones:
+                            plugin.zone_changed(zone)
+
+    def transferable(self) -> tuple[bytes, ...]:
+        """See ZoneSource."""
+        return self.options.zone.zones
+
+    def zone_records(self, zone: bytes) -> Iterator[Record] | None:
+        """See ZoneSource: the zone of the moment in which the first record is taken."""
+        return self.snapshot.records(zone) if self.ready() else None
 
     def handle(self, query: Query) -> Result:
         """Answer a query for a name in the zones."""

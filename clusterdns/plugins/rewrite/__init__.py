@@ -104,7 +104,7 @@ from collections.abc import Iterable, Iterator
 from clusterdns.config.directive import DirectiveReader
 from clusterdns.dns import names
 from clusterdns.dns.edns import option_list
-from clusterdns.dns.types import CNAME, FLAG_TC
+from clusterdns.dns.types import CNAME, FLAG_TC, class_text, type_text
 from clusterdns.dns.wire import Record
 from clusterdns.errors import WireError
 from clusterdns.plugins.rewrite.options import Options, read_options
@@ -114,6 +114,7 @@ from clusterdns.serving.capabilities import Setup
 from clusterdns.serving.plugin import Plugin, Result, then
 from clusterdns.serving.query import Query
 from clusterdns.serving.reply import Reply, Sections
+from clusterdns.serving.trace import Note
 
 
 class Rewrite(Plugin):
@@ -147,6 +148,33 @@ class Rewrite(Plugin):
         if inner is query and not draft.steps and not draft.by_client and not self._echoed_codes:
             return result
         return then(result, lambda reply: self._restore(draft, inner, reply))
+
+    def explain(self, query: Query) -> Iterator[Note]:
+        """See Explainer."""
+        draft = Draft(query)
+        applied = False
+        for number, rule in enumerate(self._rules, 1):
+            before = draft.name, draft.qtype, draft.qclass, draft.options
+            if not rule.apply(draft):
+                continue
+            applied = True
+            after = draft.name, draft.qtype, draft.qclass, draft.options
+            changes = [
+                f"{what} {old} to {new}"
+                for what, old, new in (
+                    ("the name", before[0], after[0]),
+                    ("the type", type_text(before[1]), type_text(after[1])),
+                    ("the class", class_text(before[2]), class_text(after[2])),
+                )
+                if old != new
+            ]
+            changes += ["the EDNS options"] if before[3] != after[3] else []
+            what = f"changes {' and '.join(changes)}" if changes else "applies to the reply"
+            yield Note(f"rule {number} {what}{', and ends the list' if rule.stop else ''}")
+            if rule.stop:
+                break
+        if not applied:
+            yield Note("passed on: no rule is for this query")
 
     def _restore(self, draft: Draft, inner: Query, reply: Reply) -> Result:
         """Undo what the client must not see, and do to the reply what the rules say."""

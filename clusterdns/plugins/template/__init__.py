@@ -95,6 +95,7 @@ example.org {
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from clusterdns.config.directive import DirectiveReader
@@ -108,6 +109,7 @@ from clusterdns.serving.capabilities import Setup
 from clusterdns.serving.plugin import Plugin, Result, after, then
 from clusterdns.serving.query import Query
 from clusterdns.serving.reply import Reply, Sections
+from clusterdns.serving.trace import Note
 
 _LABELS: Final = ("server", "zone", "view", "class", "type")
 _LINE_END: Final = "\n"
@@ -161,6 +163,25 @@ class Template(Plugin):
             depends_on_client = depends_on_client or (found is Refusal.PASSES and rule.asks_client)
         result = self.next(query)
         return after(result, _not_reusable) if depends_on_client else result
+
+    def explain(self, query: Query) -> Iterator[Note]:
+        """See Explainer."""
+        for number, rule in enumerate(self._rules, 1):
+            try:
+                found = match(rule, query)
+            except RuleError as error:
+                yield Note(f"template {number} fails: {str(error).partition(_LINE_END)[0]}")
+                return
+            if isinstance(found, Match):
+                yield Note(f"template {number}, for {found.class_text} {found.type_text} in {found.zone}, matches")
+                return
+            if found is Refusal.FAILS:
+                text = f"template {number} is for this query, but its match or expr isn't, and it has no fallthrough"
+                yield Note(f"{text}: SERVFAIL", hint=f"{text}: add fallthrough to ask on")
+                return
+            if found is Refusal.PASSES:
+                yield Note(f"template {number} is for this query, but its match or expr isn't (fallthrough)")
+        yield Note("passed on: no template matches")
 
     def _answer(self, rule: Rule, found: Match, query: Query) -> Result:
         self._matches.labels(*self._labels(found, query)).inc()

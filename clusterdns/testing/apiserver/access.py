@@ -69,10 +69,11 @@ class Access:
 def forbidden(user: str, verb: str, target: Target) -> ApiStatus:
     """403 in the words of a real server."""
     scope = f'in the namespace "{target.namespace}"' if target.namespace else "at the cluster scope"
+    group = f".{target.resource.group}" if target.resource.group else ""
     return ApiStatus(
         403,
         "Forbidden",
-        f'{target.resource.plural} is forbidden: User "{user}" cannot {verb} resource '
+        f'{target.resource.plural}{group} is forbidden: User "{user}" cannot {verb} resource '
         f'"{target.resource.plural}" in API group "{target.resource.group}" {scope}',
     )
 
