@@ -26,7 +26,7 @@ _GAUGES: Final = {
 }
 _COUNTERS: Final = {
     "relists_total": "Complete lists after the first one.",
-    "watch_gaps_repaired_total": "Objects that differed from the API server's with no event to tell, and were put right.",
+    "watch_gaps_repaired_total": "Objects that differed from the API server's without any event, and were put right.",
     "stale_lists_discarded_total": "Lists older than what was held, from a replica that lags behind.",
     "decode_errors_total": "Objects that could not be understood and are left out.",
 }

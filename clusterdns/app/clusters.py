@@ -106,7 +106,9 @@ class SharedClusters:
         self._keeps = keeps
         self._clusters: dict[Hashable, tuple[Cluster, int]] = {}
 
-    async def manifests(self, directory: str, service_cidr: str, labels: str, namespace_labels: str) -> Lease:
+    async def manifests(
+        self, directory: str, service_cidr: str, labels: str, namespace_labels: str, kinds: frozenset[Kind]
+    ) -> Lease:
         """See Clusters."""
 
         def make() -> ManifestCluster:
@@ -120,7 +122,7 @@ class SharedClusters:
                 )
             )
 
-        return self._lease((directory, service_cidr, labels, namespace_labels), make, frozenset())
+        return self._lease((directory, service_cidr, labels, namespace_labels), make, kinds)
 
     async def api_server(self, options: WatchOptions, kinds: frozenset[Kind]) -> Lease:
         """See Clusters."""

@@ -13,7 +13,7 @@ from clusterdns.app.directives import DIRECTIVES
 from clusterdns.config.plan import BlockPlan, Plan
 from clusterdns.dns import names
 from clusterdns.errors import ClusterDNSError, LifecycleError
-from clusterdns.serving.capabilities import ClusterHolder, Lingering, ReadinessSource, Services
+from clusterdns.serving.capabilities import GradualReadiness, Lingering, ReadinessSource, Services
 from clusterdns.serving.chain import Block
 from clusterdns.serving.engine import Engine, FaultCounter
 from clusterdns.serving.limits import ConnectionLimits, LimitsConnections
@@ -145,7 +145,9 @@ class Instance:
             plugin for plugin in self.plugins if isinstance(plugin, ReadinessSource) and not plugin.ready_by_queries
         ]
         if seconds is None:
-            timeouts = [plugin.startup_timeout_seconds for plugin in self.plugins if isinstance(plugin, ClusterHolder)]
+            timeouts = [
+                plugin.startup_timeout_seconds for plugin in self.plugins if isinstance(plugin, GradualReadiness)
+            ]
             seconds = max(timeouts, default=_READY_SECONDS)
         end = asyncio.get_running_loop().time() + seconds
         while not all(plugin.ready() for plugin in waiting):

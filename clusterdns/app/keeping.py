@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keeps the last state of a watched cluster on disk (``snapshot`` of *kubernetes*), and takes it from there at start."""
+"""Keeps the last state of a watched cluster on disk (``snapshot`` of *kubernetes*), and begins with it."""
 
 from __future__ import annotations
 

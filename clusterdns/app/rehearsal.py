@@ -11,10 +11,10 @@ import logging
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 
+from clusterdns.app.background import BackgroundTask
 from clusterdns.app.clusters import SharedClusters
 from clusterdns.app.corefile import Corefile
 from clusterdns.app.instance import Instance, listen_addresses
-from clusterdns.app.background import BackgroundTask
 from clusterdns.config.plan import Plan
 from clusterdns.errors import LifecycleError
 from clusterdns.observability.metrics import Registry

@@ -52,7 +52,7 @@ import msgspec
 
 from clusterdns.config.address import HostPort, listen_address
 from clusterdns.config.directive import DirectiveReader, Line
-from clusterdns.serving.capabilities import ClusterHolder, HttpAnswer, HttpLease, HttpRequest, ReadinessSource, Setup
+from clusterdns.serving.capabilities import GradualReadiness, HttpAnswer, HttpLease, HttpRequest, ReadinessSource, Setup
 from clusterdns.serving.peers import Peers
 from clusterdns.serving.plugin import Plugin
 
@@ -124,7 +124,7 @@ class Ready(Plugin):
             if not isinstance(plugin, ReadinessSource) or name in self._was_ready:
                 continue
             if not plugin.ready():
-                waiting.add(f"{name}({','.join(plugin.missing())})" if isinstance(plugin, ClusterHolder) else name)
+                waiting.add(f"{name}({','.join(plugin.missing())})" if isinstance(plugin, GradualReadiness) else name)
             elif not self._options.continuously:
                 self._was_ready.add(name)
         return waiting

@@ -80,8 +80,10 @@ class ClusterLease(Lease, Protocol):
 class Clusters(Protocol):
     """The cluster sources of the process: one for each set of arguments, shared by all blocks and across reloads."""
 
-    async def manifests(self, directory: str, service_cidr: str, labels: str, namespace_labels: str) -> ClusterLease:
-        """The cluster that the manifests in a directory describe, loaded. Raises LifecycleError."""
+    async def manifests(
+        self, directory: str, service_cidr: str, labels: str, namespace_labels: str, kinds: frozenset[Kind]
+    ) -> ClusterLease:
+        """The cluster that the manifests in a directory describe; these kinds are needed. Raises LifecycleError."""
 
     async def api_server(self, options: WatchOptions, kinds: frozenset[Kind]) -> ClusterLease:
         """The cluster of an API server, watched for these kinds from now on. Raises LifecycleError."""
@@ -184,17 +186,22 @@ class ReadinessSource(Protocol):
 
 
 @runtime_checkable
-class ClusterHolder(ReadinessSource, Protocol):
-    """A plugin that answers for a cluster (``kubernetes``); ready once the cluster has been read.
+class GradualReadiness(ReadinessSource, Protocol):
+    """A plugin that knows what it still waits for (``kubernetes``).
 
-    startup_timeout_seconds: how long a start, or a reload, waits for that.
+    startup_timeout_seconds: how long a start, or a reload, waits for it.
     """
 
     @property
     def startup_timeout_seconds(self) -> float: ...
 
     def missing(self) -> tuple[str, ...]:
-        """The resources that keep it from being ready, as the API names them (``services``)."""
+        """What keeps it from being ready: resources as the API names them (``services``)."""
+
+
+@runtime_checkable
+class ClusterHolder(ReadinessSource, Protocol):
+    """A plugin that answers for a cluster (``kubernetes``); ready once the cluster has been read."""
 
     @property
     def store(self) -> Store:

@@ -135,22 +135,25 @@ class FakeSetup:
         self.resolver: Callable[[Query, bytes, int], Result] = lambda query, name, qtype: Reply()
         self.asked: list[tuple[str, int]] = []
         self.leased: list[tuple[str, ...]] = []
+        self.spawned: list[asyncio.Future[None]] = []
         self.watched: list[tuple[WatchOptions, frozenset[Kind]]] = []
         self.lease = _Lease(store)
         self.services = self
         self.clusters = self
         self._local_addresses = local_addresses
 
-    async def manifests(self, *arguments: str) -> _Lease:
-        self.leased.append(arguments)
+    async def manifests(self, *arguments: Any) -> _Lease:
+        *texts, self.lease.kinds = arguments
+        self.leased.append(tuple(texts))
         return self.lease
 
     async def api_server(self, options: WatchOptions, kinds: frozenset[Kind]) -> _Lease:
         self.watched.append((options, kinds))
+        self.lease.kinds = kinds
         return self.lease
 
     def spawn(self, name: str, work: Coroutine[Any, Any, None]) -> _Lease:
-        work.close()
+        self.spawned.append(asyncio.ensure_future(work))
         return _Lease(self.lease.store)
 
     def local_addresses(self) -> tuple[str, ...]:

@@ -162,24 +162,25 @@ class Kubernetes(Plugin):
         self._unsubscribe = store.subscribe(self._apply)
         self.setup.publish()
         if not self.snapshot.synced:
-            self._opening = services.spawn("kubernetes: start", self._open())
+            self._read = asyncio.get_running_loop().create_future()
+            self._opening = services.spawn("kubernetes: start", self._open(self._read))
 
-    async def _open(self) -> None:
+    async def _open(self, read: asyncio.Future[None]) -> None:
         """Let the first queries wait for the cluster, and say so if it can't be read in time."""
         loop = asyncio.get_running_loop()
         began = loop.time()
-        self._read = loop.create_future()
-        timeout_seconds = self.startup_timeout_seconds
-        while not self.snapshot.synced:
-            passed_seconds = loop.time() - began
-            if passed_seconds > _HOLD_SECONDS and not self._read.done():
-                self._read.set_result(None)
-            if passed_seconds > timeout_seconds:
-                self.log.warning("starting server with unsynced Kubernetes API: %s", ", ".join(self.missing()))
-                break
-            await asyncio.sleep(_LOOK_SECONDS)
-        if not self._read.done():
-            self._read.set_result(None)
+        try:
+            while not self.snapshot.synced:
+                passed_seconds = loop.time() - began
+                if passed_seconds > _HOLD_SECONDS and not read.done():
+                    read.set_result(None)
+                if passed_seconds > self.startup_timeout_seconds:
+                    self.log.warning("starting server with unsynced Kubernetes API: %s", ", ".join(self.missing()))
+                    break
+                await asyncio.sleep(_LOOK_SECONDS)
+        finally:
+            if not read.done():
+                read.set_result(None)
 
     async def _when_read(self, query: Query) -> Reply:
         assert self._read is not None
@@ -190,9 +191,11 @@ class Kubernetes(Plugin):
     async def _take_cluster(self, clusters: Clusters) -> ClusterLease:
         options = self.options
         source = options.source
+        kinds = frozenset(options.zone.kinds)
         if source.manifests:
+            directory = self.setup.path(source.manifests)
             return await clusters.manifests(
-                self.setup.path(source.manifests), source.service_cidr, options.labels, options.namespace_labels
+                directory, source.service_cidr, options.labels, options.namespace_labels, kinds
             )
         watch = WatchOptions(
             server=source.api_server,
@@ -203,15 +206,13 @@ class Kubernetes(Plugin):
             snapshot_max_age_seconds=source.snapshot_max_age_seconds,
             startup_timeout_seconds=source.startup_timeout_seconds,
         )
-        return await clusters.api_server(watch, frozenset(options.zone.kinds))
+        return await clusters.api_server(watch, kinds)
 
     async def stop(self, final: bool) -> None:
         """Let go of the cluster."""
         if self._opening is not None:
             opening, self._opening = self._opening, None
             await opening.release()
-        if self._read is not None and not self._read.done():
-            self._read.set_result(None)
         if self._unsubscribe is not None:
             self._unsubscribe()
             self._unsubscribe = None
@@ -230,12 +231,12 @@ class Kubernetes(Plugin):
         return self._lease is not None and not self._lease.missing()
 
     def missing(self) -> tuple[str, ...]:
-        """See ClusterHolder."""
+        """See GradualReadiness."""
         return tuple(RESOURCES[kind] for kind in self._lease.missing()) if self._lease is not None else ()
 
     @property
     def startup_timeout_seconds(self) -> float:
-        """See ClusterHolder."""
+        """See GradualReadiness."""
         return self.options.source.startup_timeout_seconds
 
     def _apply(self, changes: ChangeSet) -> None:

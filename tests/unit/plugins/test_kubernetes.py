@@ -692,7 +692,7 @@ def test_a_name_is_answered_once_what_it_depends_on_is_read(
 def test_names_of_pods_wait_for_pods_where_these_are_read() -> None:
     server = Served(store_of(OBJECTS, (*SERVICES_READ, "EndpointSlice")), "{\n pods verified\n}")
     assert not_ready(server, "10-1-1-1.testns.pod", "A")
-    assert server.plugin.missing() == ("pods", "serviceimports")
+    assert server.plugin.missing() == ("pods",)
     assert not not_ready(Served(store_of(OBJECTS, ("Namespace",)), "{\n pods insecure\n}"), "10-1-1-1.testns.pod", "A")
 
 
