@@ -80,6 +80,13 @@ class Clusters(Protocol):
         """The cluster that the manifests in a directory describe, loaded. Raises LifecycleError."""
 
 
+class Explanations(Protocol):
+    """Lets the operator ask why names resolve as they do."""
+
+    async def acquire(self, place: str) -> Lease:
+        """Answer ``clusterdns explain`` at a place (``serving.places``). Raises LifecycleError if it can't be had."""
+
+
 class Reloading(Protocol):
     """The running configuration."""
 
@@ -112,6 +119,10 @@ class Services(Protocol):
     @property
     def reloading(self) -> Reloading:
         """Its configuration."""
+
+    @property
+    def explaining(self) -> Explanations:
+        """What tells the operator about its answers."""
 
     @property
     def leaving(self) -> bool:
