@@ -33,6 +33,7 @@ DIRECTIVES: Final[dict[str, str | None]] = {
     "ready": "clusterdns.plugins.ready:Ready",
     "health": "clusterdns.plugins.health:Health",
     "pprof": "clusterdns.plugins.pprof:Pprof",
+    "explain": "clusterdns.plugins.explain:Explain",
     "shed": None,
     "prometheus": "clusterdns.plugins.prometheus:Prometheus",
     "errors": "clusterdns.plugins.errors:Errors",
