@@ -634,9 +634,9 @@ def test_identical_queries_are_asked_once():
 
 
 def test_replies_that_come_without_a_coroutine_are_kept_and_shared():
-    async def scenario():
+    async def scenario(server, upstream):
         later = Later(asyncio.get_running_loop().create_future)
-        server = Server(answer=lambda query: later)
+        server.answer = lambda query: later
         results = [server.handle()[1] for _ in range(3)]
         assert [type(result) for result in results] == [Later] * 3
         assert len(server.asked) == 1
@@ -649,13 +649,13 @@ def test_replies_that_come_without_a_coroutine_are_kept_and_shared():
         assert (len(server.cache._flights), server.cache._flights.followers) == (0, 0)
         assert isinstance(server.handle()[1], Reply)
 
-    asyncio.run(scenario())
+    run(scenario)
 
 
 def test_a_fault_without_a_coroutine_is_a_failure_for_those_who_wait():
-    async def scenario():
+    async def scenario(server, upstream):
         later = Later(asyncio.get_running_loop().create_future)
-        server = Server(answer=lambda query: later)
+        server.answer = lambda query: later
         results = [server.handle()[1] for _ in range(2)]
         later.fail(ZeroDivisionError())
         with pytest.raises(ZeroDivisionError):
@@ -663,7 +663,7 @@ def test_a_fault_without_a_coroutine_is_a_failure_for_those_who_wait():
         assert (await results[1]).rcode == SERVFAIL
         assert len(server.cache._flights) == 0
 
-    asyncio.run(scenario())
+    run(scenario)
 
 
 def test_each_gets_a_reply_of_its_own():
