@@ -9,6 +9,7 @@ from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
 from clusterdns.app.clusters import SharedClusters
+from clusterdns.app.explain.service import ExplainService
 from clusterdns.observability.metrics import Registry
 from clusterdns.serving.traffic import Traffic
 from clusterdns.transports.admin import AdminServers
@@ -52,6 +53,7 @@ class Process:
         self.http = AdminServers()
         self.clusters = SharedClusters()
         self.reloading = server
+        self.explaining = ExplainService(lambda: server.instance)
         self.faults = Traffic(self.metrics)
 
     @property
