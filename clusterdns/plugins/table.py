@@ -46,7 +46,7 @@ DIRECTIVES: Final[dict[str, str | None]] = {
     "loadbalance": "clusterdns.plugins.loadbalance:Loadbalance",
     "tsig": None,
     "rewrite": "clusterdns.plugins.rewrite:Rewrite",
-    "autopath": None,
+    "autopath": "clusterdns.plugins.autopath:Autopath",
     "acl": "clusterdns.plugins.acl:Acl",
     "families": "clusterdns.plugins.families:Families",
     "warmup": "clusterdns.plugins.warmup:Warmup",

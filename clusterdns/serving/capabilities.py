@@ -208,6 +208,28 @@ class SearchedCluster(ClusterHolder, Protocol):
         """The namespace of the Pod that asks; empty for a client that is no known Pod, None where Pods aren't watched."""
 
 
+class SearchPath(msgspec.Struct, frozen=True):
+    """How a client completes names.
+
+    owner: who it is, beside its address: addresses are given to others in time.
+    domains: in lower-case wire form, in the order in which the client tries them.
+    """
+
+    owner: str
+    domains: tuple[bytes, ...]
+
+
+@runtime_checkable
+class SearchPathSource(Protocol):
+    """A plugin that knows the search lists of clients (``autopath @PLUGIN``)."""
+
+    def is_searched(self, query: Query) -> bool:
+        """True if the name may be what some client tries first."""
+
+    def search_path(self, query: Query) -> SearchPath | None:
+        """The search list of the query's client; None where it isn't known for sure."""
+
+
 @runtime_checkable
 class NameOwner(Protocol):
     """A plugin whose names come and go by events, so that nothing in front of it may keep an answer in their place."""
