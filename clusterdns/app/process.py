@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from clusterdns.app.background import BackgroundTask
 from clusterdns.app.clusters import SharedClusters
+from clusterdns.app.explain.service import ExplainService
 from clusterdns.observability.metrics import Registry
 from clusterdns.serving.traffic import Traffic
 from clusterdns.transports.admin import AdminServers
@@ -26,6 +27,7 @@ class Process:
         self.http = AdminServers()
         self.clusters = SharedClusters(self.metrics)
         self.reloading = server
+        self.explaining = ExplainService(lambda: server.instance)
         self.faults = Traffic(self.metrics)
 
     @property

@@ -75,6 +75,11 @@ class Server:
         return self._listeners.packets
 
     @property
+    def instance(self) -> Instance | None:
+        """What answers now; None before anything does."""
+        return self._instance
+
+    @property
     def digest(self) -> str:
         """See Reloading."""
         assert self._instance is not None

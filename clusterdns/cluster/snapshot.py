@@ -3,8 +3,8 @@
 
 The file begins with a line that says what it is, then one JSON object on a line of its own: when it was made, of what,
 and the SHA-256 of all that follows. What follows are pieces of some hundred objects of one kind: the length of the
-rest in four octets, the kind's place in ``KINDS`` in one, a MessagePack array. It is written beside its place and moved there when it is complete, so a reader finds a
-whole file or none.
+rest in four octets, the kind's place in ``KINDS`` in one, a MessagePack array. It is written beside its place and moved
+there when it is complete, so a reader finds a whole file or none.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from clusterdns.cluster.objects import KINDS, EndpointSlice, Kind, Namespace, Object, Pod, Service
+from clusterdns.cluster.objects import KINDS, EndpointSlice, Kind, Namespace, Object, Pod, Service, ServiceImport
 from clusterdns.cluster.store import Store
 from clusterdns.errors import SnapshotError
 
@@ -30,6 +30,7 @@ _DECODERS: dict[Kind, msgspec.msgpack.Decoder[list[Any]]] = {
     "Service": msgspec.msgpack.Decoder(list[Service]),
     "EndpointSlice": msgspec.msgpack.Decoder(list[EndpointSlice]),
     "Pod": msgspec.msgpack.Decoder(list[Pod]),
+    "ServiceImport": msgspec.msgpack.Decoder(list[ServiceImport]),
 }
 
 

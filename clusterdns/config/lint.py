@@ -2,7 +2,8 @@
 """What loads but surely isn't meant, seen from outside the directives. Plugins add their own with ``reader.warn``.
 
 Looked for are directives that no query reaches, zones that no query asks for, and reverse zones whose queries end at
-``kubernetes`` although the network is larger than the cluster, and views behind a block that takes all their queries.
+``kubernetes`` although the network is larger than the cluster, an ``autopath`` whose ``kubernetes`` doesn't know Pods,
+and views behind a block that takes all their queries.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ def find_oddities(blocks: Sequence[BlockPlan]) -> list[ConfigError]:
         warnings.extend(_unreached(block))
         warnings.extend(_unasked(block, blocks))
         warnings.extend(_missing_fallthrough(block))
+        warnings.extend(_unknown_clients(block))
     warnings.extend(_hidden_views(blocks))
     return warnings
 
@@ -177,6 +179,24 @@ def _missing_fallthrough(block: BlockPlan) -> Iterator[ConfigError]:
                 f"no fallthrough for {shown}: addresses that the cluster doesn't know get NXDOMAIN",
                 f"add to its block: fallthrough {' '.join(missing[:3])}",
             )
+
+
+# Search lists of Pods that nobody knows
+
+
+def _unknown_clients(block: BlockPlan) -> Iterator[ConfigError]:
+    directive, kubernetes = block.directive("autopath"), block.directive("kubernetes")
+    if directive is None or kubernetes is None or directive.lines[-1].words[-1:] != ("@kubernetes",):
+        return
+    options = [option for line in kubernetes.lines for option in line.block or ()]
+    modes = [option.words for option in options if option.name.text == "pods"]
+    if modes[-1:] != [("verified",)]:
+        yield _warning(
+            directive,
+            directive.lines[-1].last,
+            "this does nothing: kubernetes doesn't know which Pod asks",
+            f"write 'pods verified' in the block of kubernetes in line {kubernetes.lines[0].name.line}",
+        )
 
 
 # Views that come too late

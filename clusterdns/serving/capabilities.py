@@ -89,6 +89,13 @@ class Clusters(Protocol):
         """The cluster of an API server, watched for these kinds from now on. Raises LifecycleError."""
 
 
+class Explanations(Protocol):
+    """Lets the operator ask why names resolve as they do."""
+
+    async def acquire(self, place: str) -> Lease:
+        """Answer ``clusterdns explain`` at a place (``serving.places``). Raises LifecycleError if it can't be had."""
+
+
 class Reloading(Protocol):
     """The running configuration."""
 
@@ -121,6 +128,10 @@ class Services(Protocol):
     @property
     def reloading(self) -> Reloading:
         """Its configuration."""
+
+    @property
+    def explaining(self) -> Explanations:
+        """What tells the operator about its answers."""
 
     @property
     def leaving(self) -> bool:
@@ -218,6 +229,28 @@ class SearchedCluster(ClusterHolder, Protocol):
 
     def client_namespace(self, query: Query) -> str | None:
         """The namespace of the Pod that asks; empty for a client that is no known Pod, None where Pods aren't watched."""
+
+
+class SearchPath(msgspec.Struct, frozen=True):
+    """How a client completes names.
+
+    owner: who it is, beside its address: addresses are given to others in time.
+    domains: in lower-case wire form, in the order in which the client tries them.
+    """
+
+    owner: str
+    domains: tuple[bytes, ...]
+
+
+@runtime_checkable
+class SearchPathSource(Protocol):
+    """A plugin that knows the search lists of clients (``autopath @PLUGIN``)."""
+
+    def is_searched(self, query: Query) -> bool:
+        """True if the name may be what some client tries first."""
+
+    def search_path(self, query: Query) -> SearchPath | None:
+        """The search list of the query's client; None where it isn't known for sure."""
 
 
 @runtime_checkable

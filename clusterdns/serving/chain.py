@@ -9,7 +9,7 @@ from typing import TypeAlias
 from clusterdns.dns.types import REFUSED, SERVFAIL
 from clusterdns.serving.capabilities import HitObserver, MetadataCollector, Observer, ReplyEditor, Tap, View
 from clusterdns.serving.plugin import Handler, Plugin, Result, after
-from clusterdns.serving.query import Query
+from clusterdns.serving.query import Query, Searcher
 from clusterdns.serving.reply import Reply
 from clusterdns.serving.trace import Explainer, Note
 
@@ -96,7 +96,7 @@ class Block:
         """The chain's reply."""
         if self._collector is not None:
             query.metadata = self._collector.collect(query)
-        if self.taps and not query.depth and query.trace is None:
+        if self.taps and not query.depth and query.trace is None and not isinstance(query.client, Searcher):
             for tap in self.taps:
                 tap.tap_query(query)
         if self.handler is None:

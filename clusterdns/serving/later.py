@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Generator
 from typing import Any, Generic, Protocol, TypeVar
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 
 class Future(Awaitable[Any], Protocol):
@@ -26,59 +27,70 @@ class Future(Awaitable[Any], Protocol):
 
 
 class Later(Generic[T]):
-    """A value to come. It has one owner: who got it may change it, conclude it, and consume or await it once.
+    """A value to come, or the error that there is in its place.
+
+    It has one owner: who got it may add steps, and consume or await it once.
 
     create_future: the event loop's, for those who await.
     """
 
-    __slots__ = ("_conclusion", "_consumer", "_create_future", "_error", "_steps", "_value", "done")
+    __slots__ = ("_consumer", "_create_future", "_error", "_steps", "_value", "done")
 
     def __init__(self, create_future: Callable[[], Future]) -> None:
         self._create_future = create_future
-        self._steps: list[Callable[[Any], Any]] = []
-        self._conclusion: Callable[[Any, Exception | None], Any] | None = None
+        self._steps: list[tuple[Callable[..., Any], bool]] = []
         self._consumer: Callable[[Any], None] | None = None
         self._value: Any = None
         self._error: Exception | None = None
         self.done = False
 
     def set(self, value: Any) -> None:
-        """The value is there: change it, conclude it, hand it to the consumer. Only the first value counts."""
-        if self.done:
-            return
-        self.done = True
-        try:
-            for step in self._steps:
-                value = step(value)
-        except Exception as error:
-            self._error = error
-        if self._conclusion is not None:
-            value, self._error = self._conclusion(value, self._error), None
-        self._value = value
-        if self._consumer is not None:
-            self._consumer(value)
-
-    def change(self, step: Callable[[T], T]) -> Later[T]:
-        """Apply ``step`` to the value; not if a step before it has failed."""
+        """The value is there: take the steps, and hand it to the consumer. Only the first value or error counts."""
         if not self.done:
-            self._steps.append(step)
-        elif self._error is None:
-            try:
-                self._value = step(self._value)
-            except Exception as error:
-                self._error = error
-        return self
+            self._value = value
+            self._settle()
 
-    def conclude(self, conclusion: Callable[[T, Exception | None], Any]) -> Later[Any]:
-        """The last step: it is given the error of a step that failed, or None, and makes another value."""
+    def fail(self, error: Exception) -> None:
+        """There will be no value."""
+        if not self.done:
+            self._error = error
+            self._settle()
+
+    def _settle(self) -> None:
+        self.done = True
+        for step, concludes in self._steps:
+            self._take(step, concludes)
+        if self._consumer is not None:
+            self._consumer(self._value)
+
+    def _take(self, step: Callable[..., Any], concludes: bool) -> None:
+        error = self._error
+        try:
+            if concludes:
+                self._error = None
+                self._value = step(self._value, error)
+            elif error is None:
+                self._value = step(self._value)
+        except Exception as raised:
+            self._error = raised
+
+    def change(self, step: Callable[[T], U]) -> Later[U]:
+        """Put in place of the value what ``step`` makes of it; not if a step before it has failed."""
+        return self._add(step, False)
+
+    def conclude(self, step: Callable[[T, Exception | None], U]) -> Later[U]:
+        """The same with a step that is given the error of one that failed before it, or None."""
+        return self._add(step, True)
+
+    def _add(self, step: Callable[..., Any], concludes: bool) -> Later[Any]:
         if self.done:
-            self._value, self._error = conclusion(self._value, self._error), None
+            self._take(step, concludes)
         else:
-            self._conclusion = conclusion
+            self._steps.append((step, concludes))
         return self
 
     def consume(self, consumer: Callable[[T], None]) -> None:
-        """Call ``consumer`` with the value; to be used once all steps are there and the last one is a conclusion."""
+        """Call ``consumer`` with the value; to be used once all steps are there, the last one a conclusion."""
         if self.done:
             consumer(self._value)
         else:

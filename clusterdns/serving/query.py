@@ -51,6 +51,15 @@ class Client:
         return 2 if ":" in self.address else 1
 
 
+class Searcher(Client):
+    """A client in whose place the server asks for the next name of its search list (``autopath``)."""
+
+    __slots__ = ()
+
+    def __init__(self, client: Client) -> None:
+        super().__init__(client.protocol, client.address, client.port, client.local_address, client.local_port)
+
+
 class Query(Peek):
     """A query that the server has accepted.
 

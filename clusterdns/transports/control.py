@@ -3,7 +3,7 @@
 
 Nobody else is to reach it: a Unix socket is for its owner alone (mode 0600) from its first moment on, and addresses
 that other machines or Pods could reach are refused. It bounds all that a client can do: the length of a line, the
-time, the number of connections; and it works on one question at a time.
+time, the number of connections.
 """
 
 from __future__ import annotations
@@ -15,12 +15,10 @@ import os
 import socket
 import stat
 from collections.abc import Awaitable, Callable
-from ipaddress import ip_address
 from typing import Final, TypeAlias
 
 from clusterdns.errors import ExplainError, LifecycleError
-
-UNIX: Final = "unix:"
+from clusterdns.serving.places import Place, parse_place
 
 MAX_LINE_BYTES: Final = 16384
 MAX_REPLY_BYTES: Final = 16 * 1024 * 1024
@@ -38,41 +36,19 @@ Answer: TypeAlias = Callable[[bytes], Awaitable[bytes]]
 log = logging.getLogger("clusterdns.control")
 
 
-def parse_place(text: str) -> str | tuple[str, int]:
-    """The path of ``unix:PATH``, or address and port of ``ADDRESS:PORT`` on loopback. Raises ValueError, saying why."""
-    if text.startswith(UNIX):
-        path = text.removeprefix(UNIX)
-        if not path.startswith("/"):
-            raise ValueError("the path of a Unix socket is absolute: unix:/run/clusterdns/explain.sock")
-        return path
-    host, colon, port = text.rpartition(":")
-    try:
-        address = ip_address(host.removeprefix("[").removesuffix("]"))
-    except ValueError:
-        address = None
-    if not colon or address is None or not (port.isascii() and port.isdigit()) or int(port) > 65535:
-        raise ValueError("write unix:PATH, or a loopback address and a port, as in 127.0.0.1:8055")
-    if not address.is_loopback:
-        raise ValueError("others could reach this address: take unix:PATH, 127.0.0.1:PORT or [::1]:PORT")
-    return str(address), int(port)
-
-
 class ControlServer:
-    """Answers at one place.
+    """Answers at one place (see ``parse_place``), which is taken at once. Raises LifecycleError.
 
-    answer: one call at a time; what it raises is logged, and the client is told that it failed.
-    busy: the reply to a client that comes meanwhile.
+    answer: bounds its time itself, and raises nothing.
     """
 
-    def __init__(self, listener: socket.socket, answer: Answer, *, busy: bytes, path: str = "") -> None:
-        self._listener = listener
+    def __init__(self, place: Place, answer: Answer) -> None:
+        self._listener = open_place(place)
         self._answer = answer
-        self._busy = busy
-        self._path = path
+        self._path = path = place if isinstance(place, str) else ""
         self._inode = os.stat(path).st_ino if path else 0
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
-        self._working = False
 
     async def start(self) -> None:
         """Begin to answer."""
@@ -102,7 +78,7 @@ class ControlServer:
             self._connections.add(task)
             async with asyncio.timeout(READ_SECONDS):
                 line = await reader.readuntil(b"\n")
-            reply = await self._reply(line.rstrip(b"\r\n"))
+            reply = await self._answer(line.rstrip(b"\r\n"))
             async with asyncio.timeout(WRITE_SECONDS):
                 writer.write(reply + b"\n")
                 await writer.drain()
@@ -112,17 +88,8 @@ class ControlServer:
             self._connections.discard(task)
             writer.close()
 
-    async def _reply(self, line: bytes) -> bytes:
-        if self._working:
-            return self._busy
-        self._working = True
-        try:
-            return await self._answer(line)
-        finally:
-            self._working = False
 
-
-def open_place(place: str | tuple[str, int]) -> socket.socket:
+def open_place(place: Place) -> socket.socket:
     """A listening socket. Raises LifecycleError.
 
     The file of a Unix socket takes its place only once its mode is set and it listens; a socket that is there already,

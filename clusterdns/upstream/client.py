@@ -26,6 +26,7 @@ from clusterdns.upstream import message as messages
 from clusterdns.upstream.exchange import ClosedError, Exchange
 from clusterdns.upstream.policy import RANDOM, Policy, make_policy
 from clusterdns.upstream.server import Server
+from clusterdns.upstream.traced import note_failure, note_reply
 from clusterdns.upstream.unguessable import draw
 
 INQUIRY_SECONDS: Final = 5.0
@@ -212,6 +213,8 @@ class Inquiry:
         options = self._client.options
         query = self._query
         plugin = self._client.plugin
+        if query.trace is not None:
+            note_reply(query.trace, plugin, exchange, rcode, now - exchange.started)
         if not messages.answers(message, query.packet[HEADER_BYTES : query.question_end]):
             self._end(messages.wrong_question_reply(plugin))
             return
@@ -256,6 +259,8 @@ class Inquiry:
     def _note(self, server: Server, error: UpstreamError) -> None:
         self._error = str(error)
         self._attempts += 1
+        if self._query.trace is not None:
+            note_failure(self._query.trace, self._client.plugin, server.to, self._error)
         if self._client.options.most_fails:
             server.health.suspect()
 

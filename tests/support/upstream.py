@@ -10,7 +10,7 @@ too early · wrongid, wrongname, wrongtype: a lie in the reply · noquestion · 
 notreply: QR clear · lieid, liename, lieport: the lie first, then the truth · twice: the answer two times ·
 late: after 0.6 s · reset: the TCP connection is reset · close: it is closed instead of an answer ·
 servfail, refused, nx, nodata, nosoa: that reply · chain: a CNAME and two addresses · opt: an OPT with an option ·
-keepalive: an OPT with a TCP keepalive · many: three addresses.
+keepalive: an OPT with a TCP keepalive · many: three addresses · short: an address with a TTL of a second.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def message(question: Question, words: frozenset[str]) -> bytes:
     elif "big" in words:
         answer = [record(1, bytes([198, 51, 100, number])) for number in range(1, 41)]
     else:
-        answer = [record(1, address_of(question.name))]
+        answer = [record(1, address_of(question.name), ttl=1 if "short" in words else TTL_SECONDS)]
         answer += [record(1, bytes([198, 51, 100, number])) for number in (1, 2)] if "many" in words else []
     if words & {"opt", "keepalive"}:
         option = b"\0\x0f\0\2\0\x16" if "opt" in words else b"\0\x0b\0\2\0\x64"
@@ -136,10 +136,13 @@ def lie(true: bytes, what: str) -> bytes:
 
 
 class Upstream:
-    """The server, in the running event loop. ``questions`` are those that came, in order."""
+    """The server, in the running event loop, on ``host``. ``questions`` are those that came, in order."""
 
-    def __init__(self, faults: Faults | None = None, *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, faults: Faults | None = None, *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1"
+    ) -> None:
         self.faults = faults or Faults()
+        self.host = host
         self.questions: list[Question] = []
         self.connections = 0
         self.open_connections: set[asyncio.Transport] = set()
@@ -152,7 +155,7 @@ class Upstream:
 
     @property
     def address(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
     @property
     def source_ports(self) -> Counter[int]:
@@ -165,11 +168,11 @@ class Upstream:
     async def start(self, port: int = 0) -> Upstream:
         loop = asyncio.get_running_loop()
         for _ in range(20):
-            self._server = await loop.create_server(lambda: _Stream(self), "127.0.0.1", port, ssl=self._tls)
+            self._server = await loop.create_server(lambda: _Stream(self), self.host, port, ssl=self._tls)
             self.port = self._server.sockets[0].getsockname()[1]
             try:
                 self._udp, _ = await loop.create_datagram_endpoint(
-                    lambda: _Datagrams(self), local_addr=("127.0.0.1", self.port)
+                    lambda: _Datagrams(self), local_addr=(self.host, self.port)
                 )
             except OSError:
                 self._server.close()
@@ -177,7 +180,7 @@ class Upstream:
             break
         assert self._udp is not None
         self._udp.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
-        self._other, _ = await loop.create_datagram_endpoint(asyncio.DatagramProtocol, local_addr=("127.0.0.1", 0))
+        self._other, _ = await loop.create_datagram_endpoint(asyncio.DatagramProtocol, local_addr=(self.host, 0))
         return self
 
     async def stop(self) -> None:
@@ -272,7 +275,10 @@ class _Stream(asyncio.Protocol):
 
 
 class UpstreamThread:
-    """An Upstream in a thread of its own, for tests that ask a server process: a context manager."""
+    """An Upstream in a thread of its own, for tests that ask a server process: a context manager.
+
+    within: runs what the thread does, in another network namespace for example.
+    """
 
     def __init__(
         self,
@@ -281,11 +287,12 @@ class UpstreamThread:
         tls: ssl.SSLContext | None = None,
         port: int = 0,
         upstream: Upstream | None = None,
+        within: Callable[[Callable[[], None]], None] = lambda work: work(),
     ) -> None:
         self.upstream = upstream or Upstream(faults, tls=tls)
         self._port = port
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread = threading.Thread(target=within, args=(self._loop.run_forever,), daemon=True)
 
     def __enter__(self) -> Upstream:
         self._thread.start()

@@ -113,6 +113,7 @@ example.org {
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
@@ -129,6 +130,7 @@ from clusterdns.plugins.cache.options import CacheOptions, parse
 from clusterdns.plugins.cache.renewal import Renewals, within
 from clusterdns.plugins.cache.shelves import Clock, Shelves
 from clusterdns.serving.capabilities import NameOwner, Setup
+from clusterdns.serving.later import Later
 from clusterdns.serving.plugin import Plugin, Result
 from clusterdns.serving.query import Client, Query
 from clusterdns.serving.reply import Reply
@@ -254,6 +256,8 @@ class Cache(Plugin):
 
     def _miss(self, query: Query, key: bytes) -> Result:
         found = self._ask(query, key)
+        if isinstance(found, Later):
+            return found.change(lambda arrival: arrival.reply(query))
         if not isinstance(found, Reply):
             return _reply_later(query, found)
         if found.reusable:
@@ -275,7 +279,17 @@ class Cache(Plugin):
         result = self.next(asked)
         if isinstance(result, Reply):
             return result
-        return self._lead(query, key, self._flights.begin(place, now_seconds), result, renewing)
+        flight = self._flights.begin(place, now_seconds)
+        if isinstance(result, Later):
+            received = result.change(lambda reply: self._receive(query, key, reply, renewing=renewing))
+            return received.conclude(lambda arrival, error: self._landed(query, flight, arrival, error))
+        return self._lead(query, key, flight, result, renewing)
+
+    def _landed(self, query: Query, flight: Flight, arrival: Arrival, error: Exception | None) -> Arrival:
+        self._flights.end(flight, arrival if error is None else _failure(query))
+        if error is not None:
+            raise error
+        return arrival
 
     async def _lead(
         self, query: Query, key: bytes, flight: Flight, result: Awaitable[Reply], renewing: bool
@@ -290,9 +304,23 @@ class Cache(Plugin):
             self._flights.end(flight, arrival)
         return arrival
 
-    async def _follow(self, query: Query, key: bytes, flight: Flight) -> Arrival:
-        arrival = await self._flights.follow(flight, _failure(query))
-        return await self._arrival(query, key) if arrival is None else arrival
+    def _follow(self, query: Query, key: bytes, flight: Flight) -> Later[Arrival]:
+        later: Later[Arrival] = Later(asyncio.get_running_loop().create_future)
+
+        def arrived(arrival: Arrival | None) -> None:
+            if arrival is not None:
+                later.set(arrival)
+            else:  # who asked has gone away
+                self.services.spawn("cache: asking again", self._ask_again(query, key, later))
+
+        self._flights.follow(flight, arrived, _failure(query))
+        return later
+
+    async def _ask_again(self, query: Query, key: bytes, later: Later[Arrival]) -> None:
+        try:
+            later.set(await self._arrival(query, key))
+        except Exception as error:
+            later.fail(error)
 
     async def _arrival(self, query: Query, key: bytes, *, renewing: bool = False) -> Arrival:
         found = self._ask(query, key, renewing=renewing)

@@ -9,8 +9,8 @@ failure for them.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Hashable
-from typing import Final
+from collections.abc import Callable, Hashable
+from typing import Final, TypeAlias
 
 from clusterdns.dns.types import FLAG_AD, FLAG_TC
 from clusterdns.fastpath.answer import CompiledAnswer
@@ -64,39 +64,40 @@ class Arrival:
         return reply
 
 
-class Flight:
-    """A query under way."""
+Waiter: TypeAlias = Callable[[Arrival | None], None]
+"""Gets what arrives; None if nobody asks any more, so that it has to."""
 
-    __slots__ = ("_arrival", "_future", "_landed", "_timer", "key", "started_seconds")
+
+class Flight:
+    """A query under way, and those who wait for what comes of it."""
+
+    __slots__ = ("_timer", "_waiting", "key", "landed", "started_seconds")
 
     def __init__(self, key: Hashable, started_seconds: float) -> None:
         self.key = key
         self.started_seconds = started_seconds
-        self._future: asyncio.Future[Arrival | None] | None = None
+        self.landed = False
+        self._waiting: list[Waiter] = []
         self._timer: asyncio.TimerHandle | None = None
-        self._landed = False
-        self._arrival: Arrival | None = None
 
-    async def wait(self, failure: Arrival) -> Arrival | None:
-        """What arrives; None if nobody asks any more, ``failure`` after FLIGHT_SECONDS."""
-        if self._landed:  # between the decision to wait and the first turn of the one who does
-            return self._arrival
-        if self._future is None:
-            loop = asyncio.get_running_loop()
-            self._future = loop.create_future()
-            self._timer = loop.call_later(FLIGHT_SECONDS, self.land, failure)
-        return await asyncio.shield(self._future)
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def join(self, waiter: Waiter, failure: Arrival) -> None:
+        """Wait for it, but no longer than FLIGHT_SECONDS from when the first one began to: then all get ``failure``."""
+        self._waiting.append(waiter)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(FLIGHT_SECONDS, self.land, failure)
 
     def land(self, arrival: Arrival | None) -> None:
         """Tell those who wait."""
-        if self._landed:
-            return
-        self._landed = True
-        self._arrival = arrival
+        self.landed = True
         if self._timer is not None:
             self._timer.cancel()
-        if self._future is not None and not self._future.done():
-            self._future.set_result(arrival)
+            self._timer = None
+        waiting, self._waiting = self._waiting, []
+        for waiter in waiting:
+            waiter(arrival)
 
 
 class Flights:
@@ -110,14 +111,14 @@ class Flights:
         return len(self._flights)
 
     def find(self, key: Hashable, now_seconds: float) -> Flight | None:
-        """The one to join, None if there is none."""
+        """The one to follow, None if there is none."""
         flight = self._flights.get(key)
         if flight is not None and now_seconds - flight.started_seconds > FLIGHT_SECONDS:
             return None
         return flight
 
     def begin(self, key: Hashable, now_seconds: float) -> Flight:
-        """A new one, which others may join from now on."""
+        """A new one, which others may follow from now on."""
         flight = self._flights[key] = Flight(key, now_seconds)
         return flight
 
@@ -127,12 +128,15 @@ class Flights:
             del self._flights[flight.key]
         flight.land(arrival)
 
-    async def follow(self, flight: Flight, failure: Arrival) -> Arrival | None:
-        """See Flight.wait; ``failure`` at once where too many wait already."""
+    def follow(self, flight: Flight, waiter: Waiter, failure: Arrival) -> None:
+        """Wait for what arrives; ``failure`` at once where too many wait already."""
         if self.followers >= MAX_FOLLOWERS:
-            return failure
-        self.followers += 1
-        try:
-            return await flight.wait(failure)
-        finally:
+            waiter(failure)
+            return
+
+        def arrived(arrival: Arrival | None) -> None:
             self.followers -= 1
+            waiter(arrival)
+
+        self.followers += 1
+        flight.join(arrived, failure)

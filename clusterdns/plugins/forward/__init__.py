@@ -149,7 +149,7 @@ Ask a second server besides if the first one takes its time:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
 from typing import Final
 
 import msgspec
@@ -163,6 +163,7 @@ from clusterdns.serving.capabilities import Lease, Setup, Tap
 from clusterdns.serving.plugin import Plugin, Result
 from clusterdns.serving.query import Query
 from clusterdns.serving.reply import Reply
+from clusterdns.serving.trace import Note
 from clusterdns.upstream.address import TLS, Endpoint, Named
 from clusterdns.upstream.client import INQUIRY_SECONDS, Client, ClientOptions
 from clusterdns.upstream.health import HealthCheck
@@ -226,6 +227,14 @@ class Forward(Plugin):
             self._watch = None
         await asyncio.gather(*(forwarder.stop() for forwarder in self._forwarders))
 
+    def explain(self, query: Query) -> Iterator[Note]:
+        """See Explainer."""
+        for forwarder in self._forwarders:
+            yield Note(forwarder.describe(query.key))
+            if forwarder.takes(query.key):
+                return
+        yield Note("passed on: no FROM has the name")
+
     def handle(self, query: Query) -> Result:
         """The upstreams' reply."""
         return self._handle(query, 0)
@@ -285,6 +294,20 @@ class Forwarder:
         if stanza.zone != names.ROOT and not names.is_in(key, stanza.zone):
             return False
         return not stanza.excepted or key == stanza.zone or not any(names.is_in(key, each) for each in stanza.excepted)
+
+    def describe(self, key: bytes) -> str:
+        """Whom it asks about a name in lower case, or why nobody."""
+        stanza, title = self._stanza, f"forward {names.to_text(self._stanza.zone)}"
+        if not self.takes(key):
+            inside = names.is_in(key, stanza.zone)
+            return f"{title} is not for this name: {'it is excepted' if inside else 'it is not in the zone'}"
+        servers = [
+            f"{server.to} (left out after {server.health.fails} failed probes)"
+            if server.health.down(stanza.client.most_fails)
+            else server.to
+            for server in self.client.servers
+        ]
+        return f"{title}, policy {stanza.client.policy}: {', '.join(servers) or 'no upstream'}"
 
     def is_for_next(self, query: Query, reply: Reply) -> bool:
         """True if the next stanza is to better the reply."""

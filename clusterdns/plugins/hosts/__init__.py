@@ -228,7 +228,7 @@ class Hosts(Plugin):
     def explain(self, query: Query) -> Iterator[Note]:
         """See Explainer."""
         key, options = query.key, self._options
-        place = f"{self._path} and the Corefile" if options.inline else str(self._path)
+        place = f"{self._path} (with the Corefile)" if options.inline else str(self._path)
         if query.qclass != IN:
             yield Note("passed on: not in class IN")
         elif query.qtype == PTR:

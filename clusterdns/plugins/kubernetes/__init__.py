@@ -110,7 +110,8 @@ from clusterdns.dns.wire import Record
 from clusterdns.plugins.kubernetes.explaining import Explanation
 from clusterdns.plugins.kubernetes.labels import CLIENT, client_value, name_value
 from clusterdns.plugins.kubernetes.options import KubernetesOptions, parse
-from clusterdns.serving.capabilities import ClusterLease, Clusters, Lease, Setup, ZoneListener
+from clusterdns.plugins.kubernetes.searching import is_searched, search_path
+from clusterdns.serving.capabilities import ClusterLease, Clusters, Lease, SearchPath, Setup, ZoneListener
 from clusterdns.serving.plugin import Plugin, Result, after
 from clusterdns.serving.query import Query
 from clusterdns.serving.reply import Reply, Sections, read_sections
@@ -283,6 +284,14 @@ class Kubernetes(Plugin):
         if found is None:
             return None
         return isinstance(found, Alias) or found.rcode != NXDOMAIN or not self._falls_through(query.key)
+
+    def is_searched(self, query: Query) -> bool:
+        """See SearchPathSource."""
+        return self.options.zone.pods == "verified" and is_searched(self.snapshot, query.key)
+
+    def search_path(self, query: Query) -> SearchPath | None:
+        """See SearchPathSource."""
+        return search_path(self.snapshot, query.key, query.client.address, time.time())
 
     @property
     def search_zones(self) -> tuple[bytes, ...]:

@@ -22,6 +22,7 @@ class Anything:
 TABLE = {
     "health": Anything(in_chain=False),
     "errors": Anything(),
+    "autopath": Anything(),
     "template": Anything(),
     "kubernetes": Anything(),
     "file": Anything(),
@@ -55,6 +56,9 @@ def warnings(text: str) -> list[str]:
         ". {\n kubernetes cluster.local\n}\na.cluster.local {\n whoami\n}\n",
         "cluster.local {\n view\n}\n. {\n kubernetes cluster.local\n}\n",
         ". cluster.local {\n kubernetes cluster.local\n}\n",
+        "cluster.local {\n autopath @kubernetes\n kubernetes {\n  pods disabled\n  pods verified\n }\n}\n",
+        "cluster.local {\n autopath /etc/resolv.conf\n kubernetes\n}\n",
+        "cluster.local {\n autopath @kubernetes\n file db\n}\n",
         ". {\n file db a.test\n whoami\n}\n",
         "a.test {\n file db {\n  fallthrough\n }\n whoami\n}\n",
     ],
@@ -69,6 +73,10 @@ def test_nothing_to_say(text: str) -> None:
         (
             "a.test {\n file b.test\n whoami\n}\n",
             "Corefile:3:2: 'whoami' is never reached: 'file' in line 2 answers every query before it",
+        ),
+        (
+            "cluster.local {\n autopath @kubernetes\n kubernetes {\n  pods insecure\n }\n}\n",
+            "Corefile:2:11: this does nothing: kubernetes doesn't know which Pod asks",
         ),
         (
             ". {\n whoami\n erratic\n}\n",

@@ -13,6 +13,7 @@ from clusterdns.dns.edns import extended_error
 from clusterdns.dns.types import FLAG_AA, FLAG_AD, FLAG_RA, FLAG_TC, NOTIMP, REFUSED, SERVFAIL
 from clusterdns.fastpath.answer import CompiledAnswer, counts
 from clusterdns.plugins.cache.arrival import FLIGHT_SECONDS
+from clusterdns.serving.later import Later
 from clusterdns.serving.reply import Reply
 
 ANSWER = ["www.example.org. 300 IN A 192.0.2.1"]
@@ -609,7 +610,7 @@ class Upstream:
 def run(scenario):
     """A scenario with a server whose upstream is slow."""
     upstream = Upstream()
-    server = Server(answer=upstream)
+    server = Server(answer=upstream, services=Tasks())
     return asyncio.run(asyncio.wait_for(scenario(server, upstream), 30))
 
 
@@ -627,6 +628,39 @@ def test_identical_queries_are_asked_once():
         replies = await asyncio.gather(*tasks)
         assert [found.id for found in replies] == list(range(50))
         assert all(lines(found) == ANSWER for found in replies)
+        assert len(server.cache._flights) == 0
+
+    run(scenario)
+
+
+def test_replies_that_come_without_a_coroutine_are_kept_and_shared():
+    async def scenario(server, upstream):
+        later = Later(asyncio.get_running_loop().create_future)
+        server.answer = lambda query: later
+        results = [server.handle()[1] for _ in range(3)]
+        assert [type(result) for result in results] == [Later] * 3
+        assert len(server.asked) == 1
+        seen = []
+        for result in results:
+            result.conclude(lambda reply, error: (reply.rcode, len(reply.records(query()).answer), error))
+            result.consume(seen.append)
+        later.set(address())
+        assert seen == [(0, 1, None)] * 3
+        assert (len(server.cache._flights), server.cache._flights.followers) == (0, 0)
+        assert isinstance(server.handle()[1], Reply)
+
+    run(scenario)
+
+
+def test_a_fault_without_a_coroutine_is_a_failure_for_those_who_wait():
+    async def scenario(server, upstream):
+        later = Later(asyncio.get_running_loop().create_future)
+        server.answer = lambda query: later
+        results = [server.handle()[1] for _ in range(2)]
+        later.fail(ZeroDivisionError())
+        with pytest.raises(ZeroDivisionError):
+            await results[0]
+        assert (await results[1]).rcode == SERVFAIL
         assert len(server.cache._flights) == 0
 
     run(scenario)

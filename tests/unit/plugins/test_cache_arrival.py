@@ -15,14 +15,25 @@ def arrival(rcode):
 
 
 @pytest.mark.parametrize("found", [arrival(0), None], ids=["arrived", "abandoned"])
-def test_a_follower_whose_turn_comes_after_the_landing_does_not_wait(found):
+def test_all_who_follow_are_told_once(found):
     async def scenario():
         flights = Flights()
         flight = flights.begin("key", 0.0)
         assert flights.find("key", 0.0) is flight
-        following = flights.follow(flight, arrival(2))  # a coroutine that has not run yet
+        told = []
+        for _ in range(3):
+            flights.follow(flight, told.append, arrival(2))
+        assert (flights.followers, told) == (3, [])
         flights.end(flight, found)
-        assert await asyncio.wait_for(following, 1) is found
-        assert flights.followers == 0
+        flights.end(flight, arrival(2))
+        assert told == [found] * 3
+        assert (flights.followers, len(flights), flight.landed) == (0, 0, True)
 
     asyncio.run(scenario())
+
+
+def test_a_newer_flight_stays_when_an_older_one_with_its_key_ends():
+    flights = Flights()
+    old, new = flights.begin("key", 0.0), flights.begin("key", 10.0)
+    flights.end(old, None)
+    assert flights.find("key", 10.0) is new

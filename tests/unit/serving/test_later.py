@@ -44,6 +44,35 @@ def test_the_conclusion_is_told_of_a_change_that_fails_and_others_are_left_out(b
     assert seen == [IndexError]
 
 
+@pytest.mark.parametrize("before", [True, False])
+def test_steps_go_on_after_a_conclusion(before):
+    later = Later(no_future)
+    error = ValueError()
+    if before:
+        later.fail(error)
+    later.change(lambda value: pytest.fail("there is no value"))
+    later.conclude(lambda value, error: [error]).change(lambda value: [*value, 1])
+    later.conclude(lambda value, error: (value, error))
+    if not before:
+        later.fail(error)
+    seen = []
+    later.consume(seen.append)
+    assert seen == [([error, 1], None)]
+
+
+def test_a_conclusion_may_pass_an_error_on():
+    def raise_again(value, error):
+        raise error
+
+    later = Later(no_future)
+    later.change(lambda value: value[99]).conclude(raise_again)
+    later.conclude(lambda value, error: type(error))
+    seen = []
+    later.consume(seen.append)
+    later.set("value")
+    assert seen == [IndexError]
+
+
 def test_only_the_first_value_counts():
     seen = []
     later = Later(no_future)
