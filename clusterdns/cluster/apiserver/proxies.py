@@ -35,10 +35,9 @@ def _matches(
     entry: str, host: str, port: int | None, address: ipaddress.IPv4Address | ipaddress.IPv6Address | None
 ) -> bool:
     """NO_PROXY knows addresses, networks, and names, which stand for all below them too; ``.name`` only for those."""
-    try:
-        return address is not None and address in ipaddress.ip_network(entry, strict=False)
-    except ValueError:
-        pass
+    network = _network(entry)
+    if network is not None:
+        return address is not None and address in network
     name, colon, entry_port = entry.rpartition(":")
     if colon and entry_port.isdecimal():
         if int(entry_port) != port:
@@ -48,6 +47,13 @@ def _matches(
         return _address(entry) == address
     entry = entry.removeprefix("*")
     return host.endswith(entry) if entry.startswith(".") else host == entry or host.endswith(f".{entry}")
+
+
+def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+    try:
+        return ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return None
 
 
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

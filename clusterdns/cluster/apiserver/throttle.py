@@ -12,6 +12,8 @@ DEFAULT_QPS = 5.0
 DEFAULT_BURST = 10
 """Those of CoreDNS' client library, for the one of the two that isn't set."""
 
+LEAST_SECONDS = 1e-6
+
 
 class TokenBucket:
     """Lets ``burst`` requests go at once, and ``qps`` a second in the long run. Without either nothing waits."""
@@ -28,8 +30,12 @@ class TokenBucket:
         if not self._limited:
             return 0.0
         now = self._clock()
-        self._full_at = max(self._full_at, now) + 1 / self._qps
-        return max(0.0, self._full_at - now - self._burst / self._qps)
+        taken_seconds = max(
+            0.0, self._full_at - now
+        )  # what is missing from the bucket, in the time that it takes to fill
+        self._full_at = now + taken_seconds + 1 / self._qps
+        seconds = taken_seconds - (self._burst - 1) / self._qps
+        return seconds if seconds > LEAST_SECONDS else 0.0
 
     async def wait(self) -> float:
         """Wait for a token; the seconds that it took."""

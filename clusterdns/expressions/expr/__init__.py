@@ -89,6 +89,12 @@ class Expression:
     def __repr__(self) -> str:
         return f"Expression({self.text!r})"
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Expression) and self.text == other.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
 
 def is_reserved_name(name: str) -> bool:
     """Whether expressions already give the name a meaning: a built-in function, an operator or a literal."""

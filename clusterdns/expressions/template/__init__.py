@@ -67,6 +67,15 @@ class Template:
         """The template in Go's canonical form: without comments, trimmed, evenly spaced."""
         return str(self._trees[self.name])
 
+    def __repr__(self) -> str:
+        return f"Template({self.text!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Template) and (self.name, self.text) == (other.name, other.text)
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.text))
+
     def render(self, data: object) -> str:
         """The text for ``data``, a Mapping or Struct.
 

@@ -61,7 +61,7 @@ class Answering:
             if status.retry_after_seconds is not None:
                 headers["Retry-After"] = str(status.retry_after_seconds)
             return await _whole(output, status.code, status.encode() + b"\n", headers)
-        except Stopped:
+        except (Stopped, ConnectionError):
             return web.Response()  # goes nowhere: the connection is gone
 
     async def _answer(
