@@ -93,7 +93,7 @@ class ExecCredentials:
             async with asyncio.timeout(RUN_SECONDS):
                 output, faults = await process.communicate()
         except TimeoutError:
-            raise ApiError(f"{name}: gave no credentials within {RUN_SECONDS:.0f} s", timed_out=True) from None
+            raise ApiError(f"{name}: gave no credentials within {RUN_SECONDS:g} s", timed_out=True) from None
         finally:
             if process.returncode is None:
                 process.kill()

@@ -41,7 +41,8 @@ def make(path: str, context: str) -> dict[str, str]:
         return {name: status[field] for name, field in _FIELDS.items() if status.get(field)}
     found = client.Configuration()
     kube_config.load_kube_config(path, context, found)
-    return {"token": found.api_key.get("authorization", "").removeprefix("Bearer ")}
+    header = found.api_key.get("BearerToken") or found.api_key.get("authorization", "")  # by the library's version
+    return {"token": header.removeprefix("Bearer ")}
 
 
 def main(arguments: list[str]) -> int:

@@ -76,7 +76,7 @@ def parse_list(query: Mapping[str, str]) -> ListQuery:
         raise invalid(f'ListOptions is invalid: resourceVersionMatch: Unsupported value: "{match}"')
     if token is not None and revision:
         raise bad_request("specifying resource version is not allowed when using continue")
-    limit = query.get("limit", "0")
+    limit = query.get("limit") or "0"
     if not limit.isdecimal():
         raise bad_request(f"invalid limit {limit!r}")
     return ListQuery(int(limit), token, revision, match)
