@@ -2,9 +2,9 @@
 """The last good state of a store on disk, for a start while the API server can't be reached.
 
 The file begins with a line that says what it is, then one JSON object on a line of its own: when it was made, of what,
-and the SHA-256 of all that follows. What follows are pieces of some hundred objects of one kind: the length of the
-rest in four octets, the kind's place in ``KINDS`` in one, a MessagePack array. It is written beside its place and moved
-there when it is complete, so a reader finds a whole file or none.
+and the SHA-256 of that and of all that follows. What follows are pieces of some hundred objects of one kind: the length
+of the rest in four octets, the kind's place in ``KINDS`` in one, a MessagePack array. It is written beside its place
+and moved there when it is complete, so a reader finds a whole file or none.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def pieces(store: Store, kinds: Iterable[Kind]) -> Iterator[bytes]:
 
 def write_snapshot(path: str, head: Head, body: list[bytes]) -> None:
     """Put the file there, complete or not at all. Raises OSError."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(_bare(head))
     for piece in body:
         digest.update(piece)
     line = msgspec.json.encode(msgspec.structs.replace(head, sha256=digest.hexdigest()))
@@ -81,6 +81,10 @@ def write_snapshot(path: str, head: Head, body: list[bytes]) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(beside, path)
+
+
+def _bare(head: Head) -> bytes:
+    return msgspec.json.encode(msgspec.structs.replace(head, sha256=""))
 
 
 def read_snapshot(path: str, origin: str) -> Snapshot:
@@ -102,7 +106,9 @@ def _parse(data: bytes, path: str, origin: str) -> Snapshot:
     try:
         head = msgspec.json.decode(data[len(_MAGIC) : end], type=Head)
         body = memoryview(data)[end + 1 :]
-        if hashlib.sha256(body).hexdigest() != head.sha256:
+        digest = hashlib.sha256(_bare(head))
+        digest.update(body)
+        if digest.hexdigest() != head.sha256:
             raise SnapshotError("is damaged: its checksum is wrong", file=path)
         if head.origin != origin:
             raise SnapshotError(f"is of another cluster: {head.origin}, not {origin}", file=path)
