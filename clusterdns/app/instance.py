@@ -177,11 +177,6 @@ class Instance:
         for engine in self.engines.values():
             engine.published()
 
-    def refresh(self) -> None:
-        """See Engine.refresh."""
-        for engine in self.engines.values():
-            engine.refresh()
-
     def flush(self) -> None:
         """See Engine.flush."""
         for engine in self.engines.values():

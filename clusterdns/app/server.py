@@ -31,8 +31,6 @@ EXIT_FORCED = 2
 EXIT_STOP_FAILED = 3
 EXIT_HOOK_FAILED = 4
 
-_REFRESH_SECONDS = 1.0
-
 _GC_THRESHOLDS = (20_000, 20, 20)
 """Thousands of queries that wait for other servers come and go, and none of them is part of a cycle: with Python's own
 thresholds (700, 10, 10) the collector would walk them again and again, which takes a tenth of the time."""
@@ -102,14 +100,12 @@ class Server:
         except BaseException:
             await self._abandon()
             raise
-        background = [loop.create_task(self._reload_on_signal()), loop.create_task(self._refresh())]
-        for task in background:
-            task.add_done_callback(self._background_ended)
+        reloading = loop.create_task(self._reload_on_signal())
+        reloading.add_done_callback(self._background_ended)
         try:
             return await self._exit_code
         finally:
-            for task in background:
-                task.cancel()
+            reloading.cancel()
             self._remove_pidfile()
 
     async def _start(self) -> None:
@@ -210,12 +206,6 @@ class Server:
             self._reload_wanted.clear()
             log.info("SIGUSR1: Reloading")
             await self.reload()
-
-    async def _refresh(self) -> None:
-        while True:
-            await asyncio.sleep(_REFRESH_SECONDS)
-            if self._instance is not None:
-                self._instance.refresh()
 
     def _background_ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is not None:

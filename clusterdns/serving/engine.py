@@ -237,9 +237,6 @@ class Engine:
         for memo in self._memos.values():
             memo.clear()
 
-    def refresh(self) -> None:
-        """Nothing has to be done from time to time any more."""
-
     def flush(self) -> None:
         """Tell the observers what was answered from memory since the last time."""
         for memo in self._memos.values():

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import os
 import select
 import socket
 import sys
@@ -20,7 +21,7 @@ from typing import Any, Final
 from clusterdns.serving.engine import Engine, Messages
 from clusterdns.serving.later import Later
 from clusterdns.serving.query import Client
-from clusterdns.transports import mmsg
+from clusterdns.sockets import mmsg
 
 MAX_WAITING: Final = 10_000
 """Queries that may wait for something else at a time; more are dropped, as a full socket buffer would."""
@@ -31,6 +32,9 @@ _TURN_SECONDS: Final = 0.002
 
 _SEND_WAIT_SECONDS: Final = 0.005
 _BURST: Final = 256
+
+_NOTHING_THERE: Final = (0, errno.EAGAIN, errno.EINTR, errno.ECONNREFUSED)
+"""What taking messages may come to; the last one is about a reply that found nobody."""
 
 log = logging.getLogger("clusterdns.udp")
 
@@ -52,8 +56,9 @@ class UdpListener:
         self.wildcard = self.local_address in ("0.0.0.0", "::")
         if self.wildcard:
             _ask_for_destination(sock)
-        self._batch = mmsg.MessageBatch(sock) if mmsg.available() else None
-        self._outgoing = mmsg.MessageBatch(sock) if mmsg.available() else None
+        self._number = sock.fileno()
+        self._batch = mmsg.MessageBatch(sock.family) if mmsg.available() else None
+        self._outgoing = mmsg.MessageBatch(sock.family) if mmsg.available() else None
         self._outbox: list[tuple[bytes, bytes, bytes]] = []
         self._due = 0
         self._drained: asyncio.Future[None] | None = None
@@ -81,16 +86,15 @@ class UdpListener:
     def _on_readable(self) -> None:
         batch = self._batch
         assert batch is not None
-        try:
-            turn_ends = perf_counter() + _TURN_SECONDS
-            for _ in range(_BATCHES_AT_ONCE):
-                count = batch.receive()
-                if count:
-                    self._answer(batch, count)
-                if count < mmsg.BATCH or perf_counter() > turn_ends:
-                    return
-        except OSError as error:
-            log.error("receiving on %s: %s", self.local_address, error)
+        turn_ends = perf_counter() + _TURN_SECONDS
+        for _ in range(_BATCHES_AT_ONCE):
+            count = batch.receive(self._number)
+            if count > 0:
+                self._answer(batch, count)
+            elif -count not in _NOTHING_THERE:
+                log.error("receiving on %s: %s", self.local_address, os.strerror(-count))
+            if count < mmsg.BATCH or perf_counter() > turn_ends:
+                return
 
     def _answer(self, batch: mmsg.MessageBatch, count: int) -> None:
         started = perf_counter()
@@ -186,7 +190,7 @@ class UdpListener:
     def _send(self, batch: mmsg.MessageBatch, first: int, end: int) -> None:
         waited = False
         while first < end:
-            sent = batch.send(first, end - first)
+            sent = batch.send(self._number, first, end - first)
             if sent > 0:
                 first += sent
             elif sent in (-errno.EAGAIN, -errno.ENOBUFS) and not waited:

@@ -16,7 +16,8 @@ from clusterdns.errors import LifecycleError
 from clusterdns.fastpath.answer import CompiledAnswer, counts
 from clusterdns.serving.limits import ConnectionLimits
 from clusterdns.serving.reply import Reply
-from clusterdns.transports import mmsg, tcp, udp
+from clusterdns.sockets import mmsg
+from clusterdns.transports import tcp, udp
 from clusterdns.transports.listen import has_ipv6, is_taken, open_listen_sockets
 
 ONE_A = CompiledAnswer(0, counts(1), b"\xc0\x0c\0\1\0\1\0\0\0\5\0\4\12\0\0\1")
