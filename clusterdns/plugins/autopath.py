@@ -71,7 +71,7 @@ The search list of the machine, for all clients of an office:
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -100,6 +100,7 @@ from clusterdns.serving.capabilities import SearchPath, SearchPathSource, Setup
 from clusterdns.serving.plugin import Plugin, Result, then
 from clusterdns.serving.query import Query, Searcher
 from clusterdns.serving.reply import Reply, Sections
+from clusterdns.serving.trace import Note
 from clusterdns.serving.zones import read_zones
 
 HOST_RESOLV_CONF: Final = "/etc/resolv.conf"
@@ -213,6 +214,19 @@ class Autopath(Plugin):
             self._domains = _read_search(self._host_resolv_conf)
         except OSError as error:
             self.log.warning("search lists are those of the cluster alone: %s", error)
+
+    def explain(self, query: Query) -> Iterator[Note]:
+        """See Explainer."""
+        source = self._source
+        if source is None or query.depth or not any(names.is_in(query.key, zone) for zone in self._zones):
+            yield Note("passed on: the name is not in its zones, or the server itself asks")
+        elif not source.is_searched(query):
+            yield Note("passed on: not completed by the first domain of a search list")
+        else:
+            path = source.search_path(query)
+            found = "" if path is None else ", ".join(map(names.to_text, (*path.domains, names.ROOT)))
+            who = "passed on: the search list of this client is not known for sure"
+            yield Note(f"if there is no such name, tries its front with {found} instead" if found else who)
 
     def handle(self, query: Query) -> Result:
         """The reply of the rest of the chain, or for a name that doesn't exist the first one of the search list."""
