@@ -48,6 +48,10 @@ class ZoneOptions(msgspec.Struct, frozen=True):
     endpoints: False leaves out everything that is made from EndpointSlices.
     namespaces: the only ones that are served; None for all.
     ignore_empty: Services with a clusterIP and no ready endpoint don't exist.
+    zonal: endpoints in a zone of the topology have names.
+    terminating_fallback: a Service without ready endpoints is served by those that terminate and still serve.
+    imported: those of the zones whose Services are what clusters of a set export to each other.
+    clustered: the names of endpoints end in that of their cluster.
     """
 
     zones: tuple[bytes, ...]
@@ -58,6 +62,10 @@ class ZoneOptions(msgspec.Struct, frozen=True):
     endpoints: bool = True
     namespaces: frozenset[str] | None = None
     ignore_empty: bool = False
+    zonal: bool = False
+    terminating_fallback: bool = True
+    imported: tuple[bytes, ...] = ()
+    clustered: bool = False
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
@@ -65,6 +73,8 @@ class ZoneOptions(msgspec.Struct, frozen=True):
         kinds: tuple[Kind, ...] = ("Namespace", "Service")
         if self.endpoints:
             kinds += ("EndpointSlice",)
+        if self.imported:
+            kinds += ("ServiceImport",)
         return (*kinds, "Pod") if self.pods == "verified" else kinds
 
 
@@ -182,6 +192,8 @@ class Compiler:
             return Alias(names.from_text(target)) if target else None
         if name.kind == "endpoint" or service.headless:
             return self._compile_endpoints(name)
+        if name.kind == "zonal":
+            return None
         if self.options.ignore_empty and not schema.has_ready(self._slices(name)):
             return None
         if name.kind == "port" and not any(schema.matches(port, name) for port in service.ports):
@@ -192,6 +204,8 @@ class Compiler:
         endpoints = list(self._endpoint_addresses(name))
         if endpoints:
             return self._view(name, [endpoint.address for endpoint in endpoints])
+        if name.kind == "zonal" and not name.others_too:
+            return View(name)
         if name.kind != "service":
             return None
         hosts = schema.host_names(self._slices(name))
@@ -208,8 +222,19 @@ class Compiler:
             encode_addresses([encode_address(text) for text in addresses if ":" in text], ttl),
         )
 
+    def slices_of(self, namespace: str, service: str) -> tuple[EndpointSlice, ...]:
+        """The slices of a Service, with those endpoints ready that are answered."""
+        if not self.options.endpoints:
+            return ()
+        slices = self.store.slices_of(namespace, service)
+        return schema.served(slices) if self.options.terminating_fallback else slices
+
     def _slices(self, name: Name) -> tuple[EndpointSlice, ...]:
-        return self.store.slices_of(name.namespace, name.service) if self.options.endpoints else ()
+        slices = self.slices_of(name.namespace, name.service)
+        if name.kind != "zonal":
+            return slices
+        near = schema.in_topology_zone(slices, name.topology)
+        return slices if name.others_too and not schema.has_ready(near) else near
 
     def _endpoint_addresses(self, name: Name) -> Iterator[schema.EndpointAddress]:
         slices: Iterable[EndpointSlice] = self._slices(name)
@@ -225,7 +250,7 @@ class Compiler:
         named = self._by_name.get(key)
         if named is None:
             named = {}
-            slices = self.store.slices_of(namespace, service) if self.options.endpoints else ()
+            slices = self.slices_of(namespace, service)
             for endpoint in schema.endpoint_addresses(slices, self.options.endpoint_pod_names):
                 named.setdefault(endpoint.name, []).append(endpoint)
             if self._named_endpoints > MAX_NAMED_ENDPOINTS:
@@ -248,7 +273,7 @@ class Compiler:
             return None
         start = b"\x00\x00" + schema.srv_weight(len(rows)).to_bytes(2, "big")
         suffix = service_name(service.namespace, service.name, zone)
-        targets = [names.from_labels([row.endpoint.encode()], suffix) if row.endpoint else suffix for row in rows]
+        targets = [endpoint_owner(row.endpoint, suffix) if row.endpoint else suffix for row in rows]
         return encode_targets(
             SRV,
             [(start + row.port.to_bytes(2, "big"), target) for row, target in zip(rows, targets, strict=True)],
@@ -313,7 +338,7 @@ class Compiler:
             suffix = service_name(piece.namespace, piece.service, primary)
             for endpoint in schema.endpoint_addresses((piece,), self.options.endpoint_pod_names):
                 if address_key(endpoint.address) == address:
-                    yield names.from_labels([endpoint.name.encode()], suffix)
+                    yield endpoint_owner(endpoint.name, suffix)
 
     def _slices_holding(self, address: str) -> Iterator[EndpointSlice]:
         for key in self._endpoints.holders(address):
@@ -340,7 +365,7 @@ class Compiler:
             suffix = service_name(service.namespace, service.name, zone)
             if service.headless:
                 for endpoint in schema.endpoint_addresses((piece,), self.options.endpoint_pod_names):
-                    target = names.from_labels([endpoint.name.encode()], suffix)
+                    target = endpoint_owner(endpoint.name, suffix)
                     found[target, encode_address(endpoint.address)] = None
             else:
                 found.update(
@@ -366,6 +391,11 @@ class Compiler:
         glue = self.nameservers(zone)
         targets = [target for target, _ in glue] or [NAMESERVER_LABELS + zone]
         return encode_targets(NS, [(b"", target) for target in targets], glue, name_bytes, self.options.ttl_seconds)
+
+
+def endpoint_owner(endpoint: str, service: bytes) -> bytes:
+    """The name of an endpoint, as it is called below its Service."""
+    return names.from_labels(endpoint.encode().split(b"."), service)
 
 
 def service_name(namespace: str, service: str, zone: bytes) -> bytes:

@@ -17,7 +17,7 @@ from clusterdns.dns.types import AAAA, CNAME, NS, PTR, SRV, TXT, A
 from clusterdns.dns.wire import Record
 from clusterdns.zone import schema
 from clusterdns.zone.addresses import address_key, encode_address, reverse_name
-from clusterdns.zone.compiler import NAMESERVER_LABELS, Compiler, held_addresses, service_name
+from clusterdns.zone.compiler import NAMESERVER_LABELS, Compiler, endpoint_owner, held_addresses, service_name
 from clusterdns.zone.schema import Name, Target
 
 _VERSION = b"\x0bdns-version"
@@ -72,7 +72,7 @@ class ForwardContents(Contents):
         self._servers = compiler.nameservers(zone)
         self._slices: dict[Key, tuple[EndpointSlice, ...]] = {}
         if options.endpoints:
-            self._slices = {service.key: store.slices_of(*service.key) for service in self._services}
+            self._slices = {service.key: compiler.slices_of(*service.key) for service in self._services}
         self._pods: tuple[Pod, ...] = store.objects("Pod") if options.pods == "verified" else ()
 
     def __iter__(self) -> Iterator[Record]:
@@ -105,7 +105,7 @@ class ForwardContents(Contents):
         for endpoint in endpoints:
             named.setdefault(endpoint.name, []).append(endpoint)
         for label, group in named.items():
-            place = names.from_labels([label.encode()], owner)
+            place = endpoint_owner(label, owner)
             yield from self._texts(place, (endpoint.address for endpoint in group))
             yield from self._targets(place, schema.endpoint_targets(group, Name("endpoint")), owner)
 
@@ -137,7 +137,7 @@ class ForwardContents(Contents):
         yield from srv_records(
             owner,
             [
-                (names.from_labels([row.endpoint.encode()], suffix) if row.endpoint else suffix, row.port)
+                (endpoint_owner(row.endpoint, suffix) if row.endpoint else suffix, row.port)
                 for row in rows
             ],
             self._ttl,
@@ -190,7 +190,7 @@ class ReverseContents(Contents):
             key = address_key(endpoint.address)
             if key in owners:
                 continue
-            target = names.from_labels([endpoint.name.encode()], suffix)
+            target = endpoint_owner(endpoint.name, suffix)
             if (key, target) not in seen:
                 seen.add((key, target))
                 yield from self._pointer(key, target)

@@ -26,7 +26,7 @@ def kinds_behind(name: Name, service: Service | None, *, needs_endpoint: bool) -
     match name.kind:
         case "service" | "port" if service is not None and not service.headless:
             return ENDPOINTS if needs_endpoint and service.type != "ExternalName" else SERVICES
-        case "service" | "port" | "endpoint":
+        case "service" | "port" | "endpoint" | "zonal":
             return ENDPOINTS if service is not None else SERVICES
         case "services" | "pods":
             return _NAMESPACES

@@ -25,7 +25,7 @@ VERSION_TTL_SECONDS: Final = 28800
 MAX_LABEL: Final = 63
 
 NameKind = Literal[
-    "none", "apex", "parent", "version", "nameserver", "services", "pods", "service", "endpoint", "port", "pod"
+    "none", "apex", "parent", "version", "nameserver", "services", "pods", "service", "endpoint", "port", "zonal", "pod"
 ]
 
 
@@ -33,8 +33,11 @@ class Name(msgspec.Struct, frozen=True, gc=False):
     """What a name below a zone stands for.
 
     kind: ``none`` can't exist; ``apex`` is the zone itself; ``parent`` only has names below it; ``services`` and
-        ``pods`` are the namespace levels; ``pod`` has the address in ``endpoint``.
+        ``pods`` are the namespace levels; ``pod`` has the address in ``endpoint``; ``zonal`` is a Service's endpoints
+        in a zone of the topology.
+    endpoint: with the name of its cluster behind a dot where there are several.
     port, protocol: without their underscore; empty means any.
+    topology: of ``zonal``: the zone; others_too: all endpoints will do where none is in it (``prefer``).
     """
 
     kind: NameKind
@@ -43,6 +46,8 @@ class Name(msgspec.Struct, frozen=True, gc=False):
     endpoint: str = ""
     port: str = ""
     protocol: str = ""
+    topology: str = ""
+    others_too: bool = False
 
 
 class EndpointAddress(msgspec.Struct, frozen=True, gc=False):
@@ -70,14 +75,18 @@ _DASHED: Final = str.maketrans(".:", "--")
 _REVERSED_NAMESERVER: Final = [b"ns", b"dns"]
 
 
-def parse_name(labels: Sequence[bytes]) -> Name:
-    """What the labels (lower case, leftmost first, without the zone) stand for."""
+def parse_name(labels: Sequence[bytes], *, zonal: bool = False, clustered: bool = False) -> Name:
+    """What the labels (lower case, leftmost first, without the zone) stand for.
+
+    zonal: names of endpoints in a zone of the topology exist.
+    clustered: endpoints have the name of their cluster behind their own (KEP-1645).
+    """
     count = len(labels)
     if not count:
         return _APEX
     tree = labels[-1]
     if tree == b"svc":
-        return _parse_service(labels, count)
+        return _parse_service(labels, count, zonal, clustered)
     if tree == b"pod":
         return _parse_pod(labels, count)
     if count == 1 and tree == b"dns-version":
@@ -92,11 +101,11 @@ def parse_nameserver(labels: Sequence[bytes]) -> Name:
     return _PARENT if len(labels) == 1 and labels[0] == b"dns" else _NONE
 
 
-def _parse_service(labels: Sequence[bytes], count: int) -> Name:
+def _parse_service(labels: Sequence[bytes], count: int, zonal: bool, clustered: bool) -> Name:
     if count == 1:
         return _PARENT
     if count > 5:
-        return _NONE
+        return _parse_zonal(labels) if zonal else _NONE
     # Latin-1 takes every octet; what isn't ASCII then equals no name of an object.
     namespace = labels[-2].decode("latin-1")
     if count == 2:
@@ -105,8 +114,24 @@ def _parse_service(labels: Sequence[bytes], count: int) -> Name:
     if count == 3:
         return Name("service", namespace, service)
     if count == 4:
-        return Name("endpoint", namespace, service, labels[0].decode("latin-1"))
+        return _NONE if clustered else Name("endpoint", namespace, service, labels[0].decode("latin-1"))
+    if clustered and not labels[0].startswith(b"_") and not labels[1].startswith(b"_"):
+        return Name("endpoint", namespace, service, b".".join(labels[:2]).decode("latin-1"))
     return Name("port", namespace, service, "", _strip(labels[0]), _strip(labels[1]))
+
+
+def _parse_zonal(labels: Sequence[bytes]) -> Name:
+    """``TOPOLOGYZONE.pin._zone.SERVICE.NAMESPACE.svc``, or ``prefer``; the zone may be several labels."""
+    *topology, way, mark, service, namespace, _ = labels
+    if not topology or mark != b"_zone" or way not in (b"pin", b"prefer"):
+        return _NONE
+    return Name(
+        "zonal",
+        namespace.decode("latin-1"),
+        service.decode("latin-1"),
+        topology=b".".join(topology).decode("latin-1"),
+        others_too=way == b"prefer",
+    )
 
 
 def _parse_pod(labels: Sequence[bytes], count: int) -> Name:
@@ -159,7 +184,8 @@ def endpoint_addresses(slices: Iterable[EndpointSlice], pod_names: bool) -> Iter
         for endpoint in piece.endpoints:
             if endpoint.ready:
                 for address in endpoint.addresses:
-                    yield EndpointAddress(endpoint_name(endpoint, address, pod_names), address, piece.ports)
+                    name = endpoint_name(endpoint, address, pod_names)
+                    yield EndpointAddress(f"{name}.{piece.cluster}" if piece.cluster else name, address, piece.ports)
 
 
 def host_names(slices: Iterable[EndpointSlice]) -> list[str]:
@@ -173,6 +199,35 @@ def host_names(slices: Iterable[EndpointSlice]) -> list[str]:
             if endpoint.ready
             for address in endpoint.addresses
         )
+    )
+
+
+def served(slices: tuple[EndpointSlice, ...]) -> tuple[EndpointSlice, ...]:
+    """The slices of a Service with those endpoints ready that are to be answered: where none is ready, as when all
+    terminate at once, those that still serve (conditions.serving, conditions.terminating).
+    """
+    if has_ready(slices) or not any(_still_serves(each) for piece in slices for each in piece.endpoints):
+        return slices
+    return tuple(
+        msgspec.structs.replace(
+            piece,
+            endpoints=tuple(msgspec.structs.replace(each, ready=_still_serves(each)) for each in piece.endpoints),
+        )
+        for piece in slices
+    )
+
+
+def _still_serves(endpoint: Endpoint) -> bool:
+    return endpoint.serving and endpoint.terminating
+
+
+def in_topology_zone(slices: Iterable[EndpointSlice], zone: str) -> tuple[EndpointSlice, ...]:
+    """The slices with only those endpoints that run in a zone (lower case) of the topology."""
+    return tuple(
+        msgspec.structs.replace(
+            piece, endpoints=tuple(each for each in piece.endpoints if each.zone and each.zone.lower() == zone)
+        )
+        for piece in slices
     )
 
 

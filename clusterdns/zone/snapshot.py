@@ -91,7 +91,7 @@ class Snapshot:
         labels = split_labels(key[: -zone.size]) if zone is not None else None
         if zone is None or labels is None:
             return ()
-        name = schema.parse_nameserver(labels) if zone.reverse and labels else schema.parse_name(labels)
+        name = self._parse(zone, labels)
         if name.kind == "apex":
             needed = dependence.ENDPOINTS if qtype == NS else frozenset()
         elif name.kind == "none" and key.endswith(_ARPA):
@@ -104,6 +104,11 @@ class Snapshot:
                 needed = frozenset()
         synced = self._store.synced
         return tuple(kind for kind in self.options.kinds if kind in needed and kind not in synced)
+
+    def _parse(self, zone: Zone, labels: list[bytes]) -> Name:
+        if zone.reverse and labels:
+            return schema.parse_nameserver(labels)
+        return schema.parse_name(labels, zonal=self.options.zonal, clustered=self.options.clustered)
 
     def _is_cluster_address(self, key: bytes) -> bool:
         address = parse_reverse(key)
@@ -206,7 +211,7 @@ class Snapshot:
         return answer or zone.authority.nodata(front_bytes)
 
     def _services(self, zone: Zone, view: View, name: bytes, front_bytes: int) -> CompiledAnswer | None:
-        if view.name.kind not in ("service", "endpoint", "port"):
+        if view.name.kind not in ("service", "endpoint", "port", "zonal"):
             return None
         if view.services is None:
             view.services = {}
@@ -224,7 +229,7 @@ class Snapshot:
     ) -> CompiledAnswer | Alias:
         authority = zone.authority
         front_bytes = len(relative)
-        parsed = schema.parse_nameserver(labels) if zone.reverse and labels else schema.parse_name(labels)
+        parsed = self._parse(zone, labels)
         if parsed.kind == "apex":
             return self._apex(zone, name, key, qtype)
         if parsed.kind == "none" and key.endswith(_ARPA):
@@ -241,6 +246,8 @@ class Snapshot:
     def _view(self, zone: Zone, relative: bytes, name: Name) -> View | Alias | None:
         compiler = self.compiler
         kind = name.kind
+        if kind == "zonal":
+            return compiler.compile_service(name)  # not kept: any zone's name may exist
         if kind in ("service", "endpoint", "port"):
             view = compiler.compile_service(name)
             if view is not None:

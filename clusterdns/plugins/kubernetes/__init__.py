@@ -7,13 +7,26 @@ Serves the names of the Kubernetes DNS specification 1.1.0: `SERVICE.NAMESPACE.s
 addresses as names, and the reverse names of clusterIPs and endpoints. It may be used once in a server block. Several
 blocks that name the same cluster share one picture of it.
 
-Changes of the cluster show in the answers at once. Until the cluster has been read, names that aren't there yet get
-SERVFAIL with the extended error "Not Ready" instead of NXDOMAIN.
+The cluster is that of an API server: the one whose service account the Pod has, or one that is named. It is watched,
+and changes show in the answers at once. Without options it is enough to write `kubernetes cluster.local` in a Pod.
+
+Until something has been read completely, names whose answers depend on it get SERVFAIL with the extended error "Not
+Ready", whether they fall through or not; all others are answered. Once read, the cluster is answered from memory, as it
+was when the API server was last heard of, however long that can't be reached.
 
 ## Syntax
 
 ~~~ txt
 kubernetes [ZONES...] {
+    endpoint URL
+    tls CERT KEY CACERT
+    kubeconfig KUBECONFIG [CONTEXT]
+    apiserver_qps QPS
+    apiserver_burst QPS
+    apiserver_max_inflight MAX
+    startup_timeout DURATION
+    resync DURATION
+    snapshot FILE [MAX_AGE]
     manifests DIR
     service_cidr CIDR[,CIDR]
     namespaces NAMESPACE...
@@ -24,13 +37,29 @@ kubernetes [ZONES...] {
     ttl SECONDS
     noendpoints
     ignore empty_service
+    zonal
+    multicluster ZONES...
+    terminating_fallback on|off
     fallthrough [ZONES...]
 }
 ~~~
 
 * **ZONES** are the zones to serve, by default those of the server block. A network such as `10.96.0.0/12` stands for
   its reverse zones. The targets of PTR records are in the first zone that isn't a reverse zone; there must be one.
-* `manifests` **DIR** names a directory of manifests that describe the cluster. It is watched. Where a Corefile shall
+* `endpoint` **URL** names the API server; `tls` the files, in PEM, of the certificate and key to show it and of the
+  authority that it must be signed by.
+* `kubeconfig` takes server and credentials from a kubeconfig file, of **CONTEXT** or else its current context. Tokens,
+  certificates and authorities are read again when their files change.
+* `apiserver_qps`, `apiserver_burst` bound the requests per second, and how many of them come at once;
+  `apiserver_max_inflight` those under way at a time, watches not counted.
+* `startup_timeout` is how long a reload waits for a cluster that is new to the process, by default 5 seconds. A start
+  doesn't wait, but says so in the log when the time has passed.
+* `resync` **DURATION** compares what is known with what the API server has, on average once in this time, and mends
+  what differs although no event told. The default is 5 minutes, in large clusters less often; `0s` turns it off.
+* `snapshot` **FILE** keeps the last state on disk, written twice a minute at most, and a start begins with it. Then
+  names are answered while the API server can't be reached, and `ready` agrees once `startup_timeout` has passed, if the
+  state isn't older than **MAX_AGE**, by default `1h`.
+* `manifests` **DIR** names a directory of manifests that describe the cluster, in place of an API server. It is watched. Where a Corefile shall
   stay as it is, `clusterdns serve --conf FILE --manifests DIR` or the environment variable `CLUSTERDNS_MANIFESTS` name
   it instead, for every *kubernetes* that names no source of its own.
 * `service_cidr` gives the network, or one of each family, from which Services without a clusterIP get one. The default
@@ -45,6 +74,13 @@ kubernetes [ZONES...] {
 * `ttl` is the TTL of all records, 0 to 3600, by default 5.
 * `noendpoints` leaves out EndpointSlices: headless Services, endpoint names and their PTR records.
 * `ignore empty_service` makes a Service with a clusterIP and no ready endpoint NXDOMAIN.
+* `zonal` adds names for the endpoints of headless Services in one zone of the topology:
+  `TOPOLOGYZONE.pin._zone.SERVICE.NAMESPACE.svc.ZONE` has those alone, with `prefer` for `pin` all others where there is
+  none.
+* `multicluster` names those of the **ZONES** whose Services are the ServiceImports of a set of clusters, usually
+  clusterset.local.
+* `terminating_fallback`, on by default, answers a Service whose endpoints are all terminating with those that still
+  serve.
 * `fallthrough` passes queries for names that don't exist on to the directives behind this one; with **ZONES**, only
   for names in those.
 
@@ -57,9 +93,42 @@ otherwise by asking this server as the client would; the reply has the rcode of 
 
 ## Ready
 
-Reports ready once the cluster has been read.
+Reports ready once all that the options ask for has been read: namespaces, services, endpointslices, with `pods verified`
+pods, with `multicluster` serviceimports. It stays ready when the API server gets lost.
+
+## Metrics
+
+* `coredns_kubernetes_dns_programming_duration_seconds{service_kind}` - from a change of an endpoint, by the annotation
+  `endpoints.kubernetes.io/last-change-trigger-time` of its slice, to its records.
+* `clusterdns_kubernetes_event_apply_seconds{host}` - from the arrival of a change to the new answers.
+* `clusterdns_kubernetes_synced{resource, host}`, `clusterdns_kubernetes_watch_connected{resource, host}` - 1 or 0.
+* `clusterdns_kubernetes_last_event_age_seconds{resource, host}` - since the API server last said anything; a watch is
+  told of once a minute when nothing changes.
+* `clusterdns_kubernetes_objects{resource, host}` - how many are held.
+* `clusterdns_kubernetes_relists_total{resource, host}`,
+  `clusterdns_kubernetes_watch_restarts_total{resource, host, reason}`,
+  `clusterdns_kubernetes_watch_gaps_repaired_total{resource, host}`,
+  `clusterdns_kubernetes_stale_lists_discarded_total{resource, host}`,
+  `clusterdns_kubernetes_decode_errors_total{resource, host}` - what went otherwise than it should.
+* `clusterdns_kubernetes_snapshot_age_seconds{host}` - of the state from disk, while it is answered from.
+* `coredns_kubernetes_rest_client_requests_total{code, method, host}`,
+  `coredns_kubernetes_rest_client_request_duration_seconds{verb, host}`,
+  `coredns_kubernetes_rest_client_rate_limiter_duration_seconds{verb, host}` - requests to the API server.
 
 ## Examples
+
+A server outside of the cluster, with reverse lookups of other addresses left to the rest of the block:
+
+~~~ corefile
+.:53 {
+    kubernetes cluster.local in-addr.arpa ip6.arpa {
+        endpoint http://127.0.0.1:8001
+        startup_timeout 1s
+        fallthrough in-addr.arpa ip6.arpa
+    }
+    whoami
+}
+~~~
 
 The cluster in a directory, with reverse lookups of other addresses left to the rest of the block:
 
@@ -84,10 +153,6 @@ cluster.local:53 {
     }
 }
 ~~~
-
-## Bugs
-
-The API server can't be used as the source of the cluster yet.
 """
 
 from __future__ import annotations
@@ -116,6 +181,7 @@ from clusterdns.serving.plugin import Plugin, Result, after
 from clusterdns.serving.query import Query
 from clusterdns.serving.reply import Reply, Sections, read_sections
 from clusterdns.serving.trace import Note
+from clusterdns.zone.clusterset import ClusterSetSnapshot
 from clusterdns.zone.compiler import Alias
 from clusterdns.zone.snapshot import Snapshot, is_reverse
 
@@ -159,7 +225,8 @@ class Kubernetes(Plugin):
         services = self.setup.services
         self._lease = await self._take_cluster(services.clusters)
         store = self._lease.store
-        self.snapshot = Snapshot(options.zone, store, time.time, services.local_addresses())
+        picture = ClusterSetSnapshot if options.zone.imported else Snapshot
+        self.snapshot = picture(options.zone, store, time.time, services.local_addresses())
         self._unsubscribe = store.subscribe(self._apply)
         self.setup.publish()
         if not self.snapshot.synced:
@@ -310,7 +377,11 @@ class Kubernetes(Plugin):
         if key.startswith(CLIENT):
             return client_value(self.snapshot.pod_at(query.client.address), key)
         zone = self.snapshot.zone_of(query.key)
-        return "" if zone is None else name_value(names.labels(query.key[: -zone.size] + names.ROOT), key)
+        if zone is None:
+            return ""
+        labels = names.labels(query.key[: -zone.size] + names.ROOT)
+        options = self.options.zone
+        return name_value(labels, key, zonal=options.zonal, clustered=zone.name in options.imported)
 
     def explain(self, query: Query) -> Iterable[Note]:
         """See Explainer."""

@@ -51,6 +51,7 @@ class _OptionReader:
         self.flags: set[str] = set()
         self.texts: dict[str, str] = {}
         self.fallthrough: list[str] = []
+        self.imported: list[str] = []
         self.source = SourceReader(reader)
 
     def read(self) -> KubernetesOptions | None:
@@ -66,7 +67,9 @@ class _OptionReader:
             "ttl": self._read_ttl,
             "ignore": self._read_ignore,
             "fallthrough": self._read_fallthrough,
-            **dict.fromkeys(("multicluster", "zonal"), self._refuse_later),
+            "multicluster": self._read_multicluster,
+            "zonal": self._read_flag,
+            "terminating_fallback": self._read_terminating_fallback,
         }
         self.reader.options(self.line, handlers)
         with self.reader.collecting():
@@ -83,6 +86,9 @@ class _OptionReader:
             endpoints="noendpoints" not in self.flags,
             namespaces=frozenset(self.namespaces) or None,
             ignore_empty="empty_service" in self.flags,
+            zonal="zonal" in self.flags,
+            terminating_fallback="terminating_fallback off" not in self.flags,
+            imported=tuple(names.from_text(zone) for zone in self.imported),
         )
         fallthrough = tuple(names.from_text(zone) for zone in self.fallthrough)
         return KubernetesOptions(zone=zone, source=self.source.finish(), fallthrough=fallthrough, **self.texts)
@@ -111,6 +117,15 @@ class _OptionReader:
                 "namespaces and namespace_labels cannot both be set",
                 hint="each namespace has the label kubernetes.io/metadata.name, which namespace_labels can select by",
             )
+        for zone in self.imported:
+            if zone not in self.zones:
+                raise end.error(
+                    f"is not authoritative for the multicluster zone {zone} "
+                    f"(authoritative zones: [{' '.join(self.zones)}])",
+                    hint="name the zone behind kubernetes, too",
+                )
+        if {"noendpoints", "zonal"} <= self.flags:
+            raise end.error("zonal requires the endpoint cache; remove noendpoints")
         if {"noendpoints", "empty_service"} <= self.flags:
             self.reader.warn(
                 end, "noendpoints and ignore empty_service together leave no Service with a clusterIP",
@@ -181,8 +196,17 @@ class _OptionReader:
             if zones and not any(is_within(zone, own) or is_within(own, zone) for zone in zones for own in self.zones):
                 self.reader.warn(token, f"fallthrough for {token.text} does nothing: it is outside the zones served")
 
-    def _refuse_later(self, line: Line) -> None:
-        raise line.name.error(f"'{line.name.text}' isn't implemented yet")
+    def _read_multicluster(self, line: Line) -> None:
+        self.imported = self._zones(line)
+        if not line.args:
+            self.reader.warn(line.name, "multicluster does nothing without zones", hint="name clusterset.local")
+
+    def _read_terminating_fallback(self, line: Line) -> None:
+        (word,) = line.expect(1)
+        if word not in ("on", "off"):
+            raise line.args[0].error(f"wrong value for terminating_fallback: {word}, must be one of: on, off")
+        self.flags.discard("terminating_fallback off")
+        self.flags.add(f"terminating_fallback {word}")
 
 
 def parse(reader: DirectiveReader) -> KubernetesOptions | None:
