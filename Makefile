@@ -1,5 +1,5 @@
 # `make run` and `make test` work as the first command on a clone: they make .venv from the locked versions themselves.
-# make PYTHON=python3.13 … chooses the interpreter, make run PORT=5300 the port.
+# make PYTHON=python3.13 … chooses the interpreter, make run PORT=5300 the port, make bench BENCH="--rounds 3" its options.
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -30,8 +30,9 @@ fmt: $(VENV)/.dev-installed ## format the code and mend what the linter can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.dev-installed ## queries per second beside a bare socket echo, and beside the CoreDNS that COREDNS names
-	$(BIN)/python benchmarks/queries_per_second.py
+bench: $(VENV)/.dev-installed ## speed beside a bare socket echo, Unbound, and the CoreDNS that COREDNS names
+	@sh tests/install-system-packages.sh benchmarks/system-packages.txt
+	$(BIN)/python benchmarks/bench.py $(BENCH)
 
 lock: export CUSTOM_COMPILE_COMMAND = make lock
 lock: COMPILE = $(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --strip-extras \

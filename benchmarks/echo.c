@@ -4,32 +4,14 @@
 // get near this and never past it, so its figures are the yardstick for all others in the same run.
 
 #define _GNU_SOURCE
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
+#include "measure.h"
 
-enum { BATCH = 64, DATAGRAM_BYTES = 2048, SOCKET_BUFFER_BYTES = 4 << 20 };
+enum { BATCH = 64, DATAGRAM_BYTES = 2048 };
 
 static unsigned char datagrams[BATCH][DATAGRAM_BYTES];
 static struct sockaddr_in peers[BATCH];
 static struct iovec parts[BATCH];
 static struct mmsghdr messages[BATCH];
-
-static int open_socket(int port) {
-    int fd = socket(AF_INET, SOCK_DGRAM, 0);
-    int buffer_bytes = SOCKET_BUFFER_BYTES;
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer_bytes, sizeof buffer_bytes);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) != 0) {
-        perror("echo");
-        exit(1);
-    }
-    return fd;
-}
 
 static int receive_batch(int fd) {
     for (int i = 0; i < BATCH; i++) {
@@ -57,7 +39,7 @@ int main(int argc, char **argv) {
         fprintf(stderr, "usage: echo PORT\n");
         return 2;
     }
-    int fd = open_socket(atoi(argv[1]));
+    int fd = bound_socket("echo", atoi(argv[1]), 0);
     for (;;) {
         int count = receive_batch(fd);
         if (count > 0) send_batch(fd, count);

@@ -13,8 +13,6 @@ import dns.message
 NAMESPACES = 10
 PORT = 80
 TTL_SECONDS = 30
-ONCE = 100_000
-"""Names that are asked for so seldom that no server has the reply at hand."""
 
 
 @dataclass(frozen=True)
@@ -33,18 +31,6 @@ class Service:
     @property
     def headless(self) -> bool:
         return self.cluster_ip == "None"
-
-
-@dataclass(frozen=True)
-class Queries:
-    """One kind of question. ``wire`` are whole messages, ``rcode`` is what each must be answered with, and ``answered``
-    tells whether the answer section must have records.
-    """
-
-    title: str
-    wire: tuple[bytes, ...]
-    rcode: int
-    answered: bool
 
 
 def services(count: int, endpoints: int, headless: int) -> tuple[Service, ...]:
@@ -107,7 +93,7 @@ def _slice_manifest(service: Service) -> dict[str, object]:
 
 
 def write_zone_file(cluster: tuple[Service, ...], path: Path) -> None:
-    """Write the answers to ``all_queries`` as a zone file, for servers that can't read manifests."""
+    """Write the answers to all these queries as a zone file, for servers that can't read manifests."""
     lines = [
         "$ORIGIN cluster.local.",
         f"$TTL {TTL_SECONDS}",
@@ -123,36 +109,52 @@ def write_zone_file(cluster: tuple[Service, ...], path: Path) -> None:
     path.write_text("\n".join(lines) + "\n")
 
 
-def all_queries(cluster: tuple[Service, ...]) -> dict[str, Queries]:
-    """Every kind of question that is measured, by a short name."""
-    plain = [service.domain for service in cluster if not service.headless]
-    headless = [service.domain for service in cluster if service.headless]
-    ports = [f"_http._tcp.{name}" for name in plain]
+def plain(cluster: tuple[Service, ...]) -> tuple[bytes, ...]:
+    """A queries for Services with an address of their own."""
+    return _encode(_domains(cluster, headless=False), "A")
+
+
+def plain_with_edns(cluster: tuple[Service, ...]) -> tuple[bytes, ...]:
+    """The same with EDNS."""
+    return _encode(_domains(cluster, headless=False), "A", edns_bytes=1232)
+
+
+def plain_v6(cluster: tuple[Service, ...]) -> tuple[bytes, ...]:
+    """AAAA queries for the same, which have no such address."""
+    return _encode(_domains(cluster, headless=False), "AAAA")
+
+
+def headless(cluster: tuple[Service, ...]) -> tuple[bytes, ...]:
+    """A queries for headless Services."""
+    return _encode(_domains(cluster, headless=True), "A")
+
+
+def ports(cluster: tuple[Service, ...]) -> tuple[bytes, ...]:
+    """SRV queries for the named ports of Services."""
+    return _encode([f"_http._tcp.{name}" for name in _domains(cluster, headless=False)], "SRV")
+
+
+def misses(cluster: tuple[Service, ...]) -> tuple[bytes, ...]:
+    """A queries for external names with the search domains behind them, which don't exist."""
     suffixes = ("svc.cluster.local", "cluster.local")
-    search_list = [
+    names = [
         f"www.example{number}.org.{suffix}"
         for number, service in enumerate(cluster)
         for suffix in (f"{service.namespace}.svc.cluster.local", *suffixes)
     ]
-    return {
-        "a": Queries("known names, A", _encode(plain, "A"), 0, True),
-        "headless": Queries("headless names, A", _encode(headless, "A"), 0, True),
-        "nxdomain": Queries("search list, NXDOMAIN", _encode(search_list, "A"), 3, False),
-        "once": Queries("names asked for once, NXDOMAIN", _encode_once(ONCE), 3, False),
-        "nodata": Queries("known names, AAAA, no data", _encode(plain, "AAAA"), 0, False),
-        "srv": Queries("ports, SRV", _encode(ports, "SRV"), 0, True),
-        "edns": Queries("known names, A, with EDNS", _encode(plain, "A", edns_bytes=1232), 0, True),
-    }
+    return _encode(names, "A")
+
+
+def misses_once(cluster: tuple[Service, ...]) -> tuple[bytes, ...]:
+    """A query for an external name with the first search domain, of which the load generator makes ever new ones."""
+    return _encode(["host-00000000.example.org.namespace-1.svc.cluster.local"], "A")
+
+
+def _domains(cluster: tuple[Service, ...], *, headless: bool) -> list[str]:
+    return [service.domain for service in cluster if service.headless is headless]
 
 
 def _encode(names: list[str], record_type: str, edns_bytes: int | None = None) -> tuple[bytes, ...]:
     if edns_bytes is None:
         return tuple(dns.message.make_query(name, record_type).to_wire() for name in names)
     return tuple(dns.message.make_query(name, record_type, payload=edns_bytes).to_wire() for name in names)
-
-
-def _encode_once(count: int) -> tuple[bytes, ...]:
-    """Queries for external names with the first search domain, no two alike, made from one by replacing digits."""
-    digits = b"0" * 8
-    message = dns.message.make_query(f"host-{digits.decode()}.example.org.namespace-1.svc.cluster.local", "A").to_wire()
-    return tuple(message.replace(digits, b"%08d" % number, 1) for number in range(count))

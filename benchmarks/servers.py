@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A server process under measurement: started on one core, asked for its CPU time and memory, stopped."""
+"""A server process under measurement: started on one core, asked for its CPU time and memory, stopped.
+
+The servers share one core, of which all but one are idle at any time. The load, and the name servers that forwarded
+queries go to, have the next one.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 
 SERVER_CORE = 0
+LOAD_CORE = 1
 START_SECONDS = 60
 STOP_SECONDS = 5
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
@@ -46,12 +51,14 @@ class MeasuredServer:
     """A context manager around the process.
 
     command: program and arguments; the process listens on ``port`` of 127.0.0.1.
+    core: where it runs; what isn't measured runs beside the load.
     """
 
     name: str
     port: int
     command: list[str]
     working_directory: Path | None = None
+    core: int = SERVER_CORE
     _process: subprocess.Popen[bytes] = field(init=False, repr=False)
 
     def __enter__(self) -> MeasuredServer:
@@ -62,7 +69,7 @@ class MeasuredServer:
             stdin=subprocess.DEVNULL,
             stdout=self._output,
             stderr=subprocess.STDOUT,
-            preexec_fn=lambda: pin_to_core(SERVER_CORE),
+            preexec_fn=lambda: pin_to_core(self.core),
         )
         return self
 

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Installs the packages of system-packages.txt whose command is missing, as root on Debian. Never fails: the tests
-# that need an absent command are skipped with that reason. Services that come with them (name servers on port 53!) are
+# Installs the packages of system-packages.txt, or of the list that is named, whose command is missing, as root on Debian.
+# Never fails: the tests that need an absent command are skipped with that reason. Services that come with them (name servers on port 53!) are
 # neither started nor enabled: tests start their own.
 PATH="$PATH:/usr/sbin:/sbin"
-list="$(dirname "$0")/../system-packages.txt"
+list="${1:-$(dirname "$0")/../system-packages.txt}"
 missing=$(grep -v '^#' "$list" | while read -r package command; do
 	[ -z "$package" ] || command -v "$command" >/dev/null 2>&1 || printf '%s ' "$package"
 done)

@@ -16,7 +16,7 @@ from clusterdns.config.plan import BlockPlan, DirectivePlan
 from clusterdns.errors import ConfigError
 
 # Directives whose arguments name zones that they answer, and the number of arguments before the zones.
-_ZONE_ARGUMENTS = {"file": 1, "kubernetes": 0, "secondary": 0, "template": 2}
+_ZONE_ARGUMENTS = {"file": 1, "k8s_external": 0, "kubernetes": 0, "secondary": 0, "template": 2}
 
 
 def find_oddities(blocks: Sequence[BlockPlan]) -> list[ConfigError]:
@@ -44,7 +44,7 @@ def _unreached(block: BlockPlan) -> Iterator[ConfigError]:
     answered: list[str] = []
     last: DirectivePlan | None = None
     for directive in block.directives:
-        if not directive.in_chain:
+        if not directive.in_chain or _is_only_a_source(directive, block):
             continue
         if last is not None and block.zones and all(_covered(zone, answered) for zone in block.zones):
             for line in directive.lines:
@@ -60,6 +60,11 @@ def _unreached(block: BlockPlan) -> Iterator[ConfigError]:
         if final:
             answered.extend(final)
             last = directive
+
+
+def _is_only_a_source(directive: DirectivePlan, block: BlockPlan) -> bool:
+    """True for ``kubernetes`` in a block that needs no more of it than its cluster."""
+    return directive.name == "kubernetes" and block.directive("k8s_external") is not None
 
 
 def _final_zones(directive: DirectivePlan, block: BlockPlan) -> Iterator[str]:
@@ -106,7 +111,7 @@ def _fallthrough_zones(line: Line) -> list[str] | None:
 
 def _unasked(block: BlockPlan, blocks: Sequence[BlockPlan]) -> Iterator[ConfigError]:
     for directive in block.directives:
-        if directive.name not in _ZONE_ARGUMENTS:
+        if directive.name not in _ZONE_ARGUMENTS or _is_only_a_source(directive, block):
             continue
         for line in directive.lines:
             for token in line.args[_ZONE_ARGUMENTS[directive.name] :]:

@@ -61,7 +61,7 @@ DIRECTIVES: Final[dict[str, str | None]] = {
     "route53": None,
     "azure": None,
     "clouddns": None,
-    "k8s_external": None,
+    "k8s_external": "clusterdns.plugins.k8s_external:K8sExternal",
     "kubernetes": "clusterdns.plugins.kubernetes:Kubernetes",
     "file": "clusterdns.plugins.file:File",
     "auto": "clusterdns.plugins.auto:Auto",

@@ -17,6 +17,7 @@ from clusterdns.serving.metadata import Metadata
 from clusterdns.serving.plugin import Plugin, Result
 from clusterdns.serving.query import Query
 from clusterdns.serving.reply import Reply
+from clusterdns.zone.snapshot import Snapshot
 
 
 class HttpRequest(Protocol):
@@ -229,6 +230,15 @@ class SearchedCluster(ClusterHolder, Protocol):
 
     def client_namespace(self, query: Query) -> str | None:
         """The namespace of the Pod that asks; empty for a client that is no known Pod, None where Pods aren't watched."""
+
+
+@runtime_checkable
+class ClusterZones(ClusterHolder, Protocol):
+    """A cluster that has been made into zones."""
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The zones, from the plugin's start on; a change of the store is in them before others learn of it."""
 
 
 class SearchPath(msgspec.Struct, frozen=True):

@@ -239,12 +239,12 @@ class Compiler:
     def _endpoint_addresses(self, name: Name) -> Iterator[schema.EndpointAddress]:
         slices: Iterable[EndpointSlice] = self._slices(name)
         if name.kind == "endpoint":
-            return iter(self._named(name.namespace, name.service).get(name.endpoint, ()))
+            return iter(self.named_endpoints(name.namespace, name.service).get(name.endpoint, ()))
         if name.kind == "port":
             slices = [piece for piece in slices if any(schema.matches(port, name) for port in piece.ports)]
         return schema.endpoint_addresses(slices, self.options.endpoint_pod_names)
 
-    def _named(self, namespace: str, service: str) -> dict[str, list[schema.EndpointAddress]]:
+    def named_endpoints(self, namespace: str, service: str) -> dict[str, list[schema.EndpointAddress]]:
         """The endpoints of a Service by name, so that made-up names below a large one cost no walk through it."""
         key = (namespace, service)
         named = self._by_name.get(key)

@@ -185,6 +185,7 @@ async def _step(engine: Engine, client: Client, attempt: Attempt, qtype: int) ->
         data=() if message is None else tuple(message.data()),
         message="" if message is None else message_text(message),
         traces=tuple(traces),
+        alias="" if message is None else message.alias(),
     )
 
 

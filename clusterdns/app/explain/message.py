@@ -73,6 +73,11 @@ class Message(msgspec.Struct, frozen=True):
             return "no name"
         return "failure" if self.rcode == SERVFAIL else "refusal"
 
+    def alias(self) -> str:
+        """The last name that a chain of CNAME records in the answer leads to; empty without one."""
+        aliases = [record.data for record in self.answer if record.rtype == CNAME]
+        return names.to_text(aliases[-1]) if aliases else ""
+
     def data(self) -> list[str]:
         """What the answer's records of the wanted type say, without name, TTL, class and type."""
         return [decode_data(record.rtype, record.data) for record in self.answer if self.qtype in (record.rtype, ANY)]

@@ -30,6 +30,7 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True):
     reason: why it was, at this place.
     protocol: that of the last query; after a truncated reply over UDP there is a second one over TCP.
     data: what the records of the wanted type say.
+    alias: the name that the answer leads to.
     message: the reply in the form of dig, empty where there was none.
     traces: one for each query.
     """
@@ -43,6 +44,7 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True):
     data: tuple[str, ...]
     message: str
     traces: tuple[Trace, ...]
+    alias: str = ""
 
 
 class Report(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -77,6 +79,8 @@ def conclude(name: str, rtype: str, outcome: Outcome, steps: tuple[Step, ...]) -
         shown += f" and {more} more" if more > 0 else ""
         through = "" if last.name == name else f", found as {last.name}"
         return f"{name} {rtype} is {shown}{through}"
+    if outcome == "no data" and last.alias:
+        return f"{name} {rtype} has no answer: it is an alias of {last.alias}, of which there is no {rtype} record here"
     if len(steps) == 1:
         return f"{name} {rtype} has no answer: {_FAILURES[outcome].format(type=rtype, rcode=last.rcode)}"
     replies = Counter("no reply" if step.outcome == "no reply" else _reply(step) for step in steps)

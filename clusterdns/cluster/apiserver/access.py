@@ -28,6 +28,15 @@ class CredentialProgram(msgspec.Struct, frozen=True):
     name: str
 
 
+class Made(msgspec.Struct, frozen=True):
+    """What such a program gave: a token, or a certificate and key in PEM form. ``expires`` is RFC 3339 or empty."""
+
+    token: str = ""
+    certificate: str = ""
+    key: str = ""
+    expires: str = ""
+
+
 class Credentials(msgspec.Struct, frozen=True):
     """All that a connection needs.
 

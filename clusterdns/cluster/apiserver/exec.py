@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from clusterdns.cluster.apiserver import exec_process
-from clusterdns.cluster.apiserver.access import CredentialProgram
+from clusterdns.cluster.apiserver.access import CredentialProgram, Made
 from clusterdns.errors import ApiError
 
 RUN_SECONDS = 60.0
@@ -26,15 +26,6 @@ RETRY_SECONDS = 10.0
 """What the API server doesn't take is made anew no sooner than so long after it was made."""
 
 MAX_FAULT_CHARACTERS = 300
-
-
-class Made(msgspec.Struct, frozen=True):
-    """What the program gave: a token, or a certificate and key in PEM form. ``expires`` is RFC 3339 or empty."""
-
-    token: str = ""
-    certificate: str = ""
-    key: str = ""
-    expires: str = ""
 
 
 class ExecCredentials:

@@ -14,13 +14,16 @@ import os
 import ssl
 import time
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from clusterdns.cluster.apiserver.access import Credentials, Pem
-from clusterdns.cluster.apiserver.exec import ExecCredentials, Made
+from clusterdns.cluster.apiserver.access import Credentials, Made, Pem
 from clusterdns.cluster.apiserver.trust import make_context
 from clusterdns.errors import ApiError
+
+if TYPE_CHECKING:
+    from clusterdns.cluster.apiserver.exec import ExecCredentials
 
 REREAD_SECONDS = 10.0
 
@@ -46,7 +49,11 @@ class Signer:
         self._token = credentials.token
         self._tls: ssl.SSLContext | None = None
         self._identity: tuple[object, ...] = ()  # of the files and certificates that _tls was made of
-        self._program = ExecCredentials(credentials.program) if credentials.program else None
+        self._program: ExecCredentials | None = None
+        if credentials.program is not None:
+            from clusterdns.cluster.apiserver.exec import ExecCredentials  # with processes, which few need
+
+            self._program = ExecCredentials(credentials.program)
 
     async def sign(self) -> Signed:
         """Headers and context. Raises ApiError where there never was anything usable."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import ssl
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -76,6 +75,8 @@ def _as_file(pem: Pem) -> Iterator[str]:
             file.flush()
             yield f"/proc/self/fd/{file.fileno()}"
     else:
+        import tempfile
+
         with tempfile.NamedTemporaryFile() as file:  # readable by its owner only
             file.write(pem.data.encode())
             file.flush()

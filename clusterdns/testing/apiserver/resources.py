@@ -79,7 +79,10 @@ class Target(msgspec.Struct, frozen=True):
 
 def parse_path(path: str, resources: tuple[Resource, ...]) -> Target | None:
     """The target of ``/api/v1/…`` or ``/apis/GROUP/VERSION/…``; None for any other path and unknown resources."""
-    match path.strip("/").split("/"):
+    parts = path.rstrip("/").split("/")[1:]
+    if "" in parts:
+        return None
+    match parts:
         case ["api", version, *rest]:
             group = ""
         case ["apis", group, version, *rest]:
@@ -90,7 +93,7 @@ def parse_path(path: str, resources: tuple[Resource, ...]) -> Target | None:
     namespace = ""
     if rest[:1] == ["namespaces"] and len(rest) > 2 and rest[2] not in ("status", "finalize"):
         namespace, rest = rest[1], rest[2:]
-    if not 1 <= len(rest) <= 3 or rest[0] not in here or "" in rest:
+    if not 1 <= len(rest) <= 3 or rest[0] not in here:
         return None
     resource = here[rest[0]]
     if namespace and not resource.namespaced:

@@ -175,10 +175,10 @@ class Storage:
             kept = self._kept[resource.path]
             first_later = bisect_right(kept.events, revision, key=_revision_of)
             effective = kept.events[first_later - 1].revision if first_later else 0
-            if effective in kept.ordered:
-                return kept.ordered[effective]
             if revision < kept.forgotten:
                 raise expired(f"The resourceVersion for the provided list is too old: {revision}")
+            if effective in kept.ordered:
+                return kept.ordered[effective]
             objects = kept.objects
             if first_later < len(kept.events):
                 objects = dict(objects)

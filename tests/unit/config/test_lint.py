@@ -24,6 +24,7 @@ TABLE = {
     "errors": Anything(),
     "autopath": Anything(),
     "template": Anything(),
+    "k8s_external": Anything(),
     "kubernetes": Anything(),
     "file": Anything(),
     "erratic": Anything(terminal=True),
@@ -59,6 +60,8 @@ def warnings(text: str) -> list[str]:
         "cluster.local {\n autopath @kubernetes\n kubernetes {\n  pods disabled\n  pods verified\n }\n}\n",
         "cluster.local {\n autopath /etc/resolv.conf\n kubernetes\n}\n",
         "cluster.local {\n autopath @kubernetes\n file db\n}\n",
+        "example.org {\n k8s_external\n kubernetes cluster.local\n}\n",
+        ". {\n k8s_external example.org\n kubernetes cluster.local\n whoami\n}\n",
         ". {\n file db a.test\n whoami\n}\n",
         "a.test {\n file db {\n  fallthrough\n }\n whoami\n}\n",
     ],
@@ -77,6 +80,10 @@ def test_nothing_to_say(text: str) -> None:
         (
             "cluster.local {\n autopath @kubernetes\n kubernetes {\n  pods insecure\n }\n}\n",
             "Corefile:2:11: this does nothing: kubernetes doesn't know which Pod asks",
+        ),
+        (
+            "example.org {\n k8s_external\n kubernetes cluster.local\n whoami\n}\n",
+            "Corefile:4:2: 'whoami' is never reached: 'k8s_external' in line 2 answers every query before it",
         ),
         (
             ". {\n whoami\n erratic\n}\n",
