@@ -136,10 +136,7 @@ class ForwardContents(Contents):
     def _targets(self, owner: bytes, rows: list[Target], suffix: bytes) -> Iterator[Record]:
         yield from srv_records(
             owner,
-            [
-                (endpoint_owner(row.endpoint, suffix) if row.endpoint else suffix, row.port)
-                for row in rows
-            ],
+            [(endpoint_owner(row.endpoint, suffix) if row.endpoint else suffix, row.port) for row in rows],
             self._ttl,
         )
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,6 @@ CASES: list[dict[str, Any]] = json.loads((DATA / "corefiles.json").read_text())
 DIFFERENCES: list[dict[str, Any]] = json.loads((DATA / "corefile_differences.json").read_text())
 DIFFERENT = {difference["corefile"] for difference in DIFFERENCES}
 
-UNIMPLEMENTED_OPTIONS = {"multicluster", "zonal"}
 PLACE = re.compile(
     r"(?:plugin/(?P<plugin>\w+): )*(?:Corefile:(?P<line>\d+) - (?:Error during parsing|Syntax error): )?"
 )
@@ -47,17 +45,10 @@ def verdict(corefile: str) -> Verdict:
 
 
 def not_implemented(corefile: str) -> list[Line]:
-    """The lines of directives and options that are known but not implemented."""
+    """The lines of directives that are known but not implemented."""
     blocks = expand(source(corefile), environment={}).blocks
-    return [line for block in blocks for directive in block.lines for line in missing_lines(directive)]
-
-
-def missing_lines(directive: Line) -> Iterator[Line]:
-    name = directive.name.text
-    if table.DIRECTIVES.get(name, "unknown") is None:
-        yield directive
-    elif name == "kubernetes":
-        yield from (option for option in directive.block or () if option.name.text in UNIMPLEMENTED_OPTIONS)
+    lines = [directive for block in blocks for directive in block.lines]
+    return [line for line in lines if table.DIRECTIVES.get(line.name.text, "unknown") is None]
 
 
 def is_about(says: str, line: Line) -> bool:

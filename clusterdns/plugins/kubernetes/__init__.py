@@ -59,8 +59,8 @@ kubernetes [ZONES...] {
 * `snapshot` **FILE** keeps the last state on disk, written twice a minute at most, and a start begins with it. Then
   names are answered while the API server can't be reached, and `ready` agrees once `startup_timeout` has passed, if the
   state isn't older than **MAX_AGE**, by default `1h`.
-* `manifests` **DIR** names a directory of manifests that describe the cluster, in place of an API server. It is watched. Where a Corefile shall
-  stay as it is, `clusterdns serve --conf FILE --manifests DIR` or the environment variable `CLUSTERDNS_MANIFESTS` name
+* `manifests` **DIR** names a directory of manifests that describe the cluster, in place of an API server. It is
+  watched. Where a Corefile shall stay as it is, `clusterdns serve --conf FILE --manifests DIR` or the environment variable `CLUSTERDNS_MANIFESTS` name
   it instead, for every *kubernetes* that names no source of its own.
 * `service_cidr` gives the network, or one of each family, from which Services without a clusterIP get one. The default
   is 10.96.0.0/12.
@@ -93,8 +93,8 @@ otherwise by asking this server as the client would; the reply has the rcode of 
 
 ## Ready
 
-Reports ready once all that the options ask for has been read: namespaces, services, endpointslices, with `pods verified`
-pods, with `multicluster` serviceimports. It stays ready when the API server gets lost.
+Reports ready once all that the options ask for has been read: namespaces, services, endpointslices, with
+`pods verified` pods, with `multicluster` serviceimports. It stays ready when the API server gets lost.
 
 ## Metrics
 
@@ -163,7 +163,6 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Final
 
-from clusterdns.cluster.apiserver.options import WatchOptions
 from clusterdns.cluster.changes import ChangeSet
 from clusterdns.cluster.objects import RESOURCES, Kind
 from clusterdns.cluster.store import Store
@@ -176,7 +175,8 @@ from clusterdns.plugins.kubernetes.explaining import Explanation
 from clusterdns.plugins.kubernetes.labels import CLIENT, client_value, name_value
 from clusterdns.plugins.kubernetes.options import KubernetesOptions, parse
 from clusterdns.plugins.kubernetes.searching import is_searched, search_path
-from clusterdns.serving.capabilities import ClusterLease, Clusters, Lease, SearchPath, Setup, ZoneListener
+from clusterdns.plugins.kubernetes.source import lease_cluster
+from clusterdns.serving.capabilities import ClusterLease, Lease, SearchPath, Setup, ZoneListener
 from clusterdns.serving.plugin import Plugin, Result, after
 from clusterdns.serving.query import Query
 from clusterdns.serving.reply import Reply, Sections, read_sections
@@ -223,7 +223,9 @@ class Kubernetes(Plugin):
         """Take the cluster and compile it."""
         options = self.options
         services = self.setup.services
-        self._lease = await self._take_cluster(services.clusters)
+        self._lease = await lease_cluster(
+            options.source, self.setup, options.labels, options.namespace_labels, frozenset(options.zone.kinds)
+        )
         store = self._lease.store
         picture = ClusterSetSnapshot if options.zone.imported else Snapshot
         self.snapshot = picture(options.zone, store, time.time, services.local_addresses())
@@ -255,26 +257,6 @@ class Kubernetes(Plugin):
         await asyncio.wait([self._read])
         result = self.handle(query)
         return result if isinstance(result, Reply) else await result
-
-    async def _take_cluster(self, clusters: Clusters) -> ClusterLease:
-        options = self.options
-        source = options.source
-        kinds = frozenset(options.zone.kinds)
-        if source.manifests:
-            directory = self.setup.path(source.manifests)
-            return await clusters.manifests(
-                directory, source.service_cidr, options.labels, options.namespace_labels, kinds
-            )
-        watch = WatchOptions(
-            server=source.api_server,
-            labels=options.labels,
-            namespace_labels=options.namespace_labels,
-            resync_seconds=source.resync_seconds,
-            snapshot=self.setup.path(source.snapshot) if source.snapshot else "",
-            snapshot_max_age_seconds=source.snapshot_max_age_seconds,
-            startup_timeout_seconds=source.startup_timeout_seconds,
-        )
-        return await clusters.api_server(watch, kinds)
 
     async def stop(self, final: bool) -> None:
         """Let go of the cluster."""

@@ -11,11 +11,13 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from clusterdns.cluster.apiserver.options import ApiServerOptions, TlsFiles
+from clusterdns.cluster.apiserver.options import ApiServerOptions, TlsFiles, WatchOptions
+from clusterdns.cluster.objects import Kind
 from clusterdns.config.directive import DirectiveReader, Line, Token, parse_with
 from clusterdns.errors import ConfigError
 from clusterdns.expressions.duration import parse_duration
 from clusterdns.expressions.numerals import atoi, parse_float
+from clusterdns.serving.capabilities import ClusterLease, Setup
 
 DEFAULT_SERVICE_CIDR: Final = "10.96.0.0/12"
 _API_SERVER: Final = (
@@ -177,6 +179,29 @@ class SourceReader:
         self._fields["snapshot"] = line.expect(1, 2)[0]
         if len(line.args) > 1:
             self._fields["snapshot_max_age_seconds"] = self._duration(line.args[1], "the age of a snapshot")
+
+
+async def lease_cluster(
+    source: SourceOptions, setup: Setup, labels: str, namespace_labels: str, kinds: frozenset[Kind]
+) -> ClusterLease:
+    """The cluster of a source, of which these kinds are needed. Raises LifecycleError.
+
+    labels, namespace_labels: selectors, empty for all.
+    """
+    clusters = setup.services.clusters
+    if source.manifests:
+        directory = setup.path(source.manifests)
+        return await clusters.manifests(directory, source.service_cidr, labels, namespace_labels, kinds)
+    watch = WatchOptions(
+        server=source.api_server,
+        labels=labels,
+        namespace_labels=namespace_labels,
+        resync_seconds=source.resync_seconds,
+        snapshot=setup.path(source.snapshot) if source.snapshot else "",
+        snapshot_max_age_seconds=source.snapshot_max_age_seconds,
+        startup_timeout_seconds=source.startup_timeout_seconds,
+    )
+    return await clusters.api_server(watch, kinds)
 
 
 def _is_server(url: str) -> bool:

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from functools import cache
+from typing import Any
 
 import pytest
 from support.dns_cluster import (
@@ -19,12 +21,23 @@ from support.dns_cluster import (
     pod,
     put,
     query_for,
+    remove,
     service,
     store_of,
 )
 
 from clusterdns.cluster.changes import Replace
-from clusterdns.cluster.objects import KINDS, Kind, Object
+from clusterdns.cluster.objects import (
+    KINDS,
+    Endpoint,
+    EndpointPort,
+    EndpointSlice,
+    Kind,
+    Object,
+    ServiceImport,
+    ServicePort,
+)
+from clusterdns.cluster.store import Store
 from clusterdns.dns import names
 from clusterdns.dns.edns import extended_error
 from clusterdns.dns.types import CNAME, FLAG_AA, FLAG_TC, NXDOMAIN, REFUSED, SERVFAIL, TXT, A
@@ -740,3 +753,192 @@ def test_the_cluster_is_taken_with_the_arguments_of_the_directive() -> None:
     server = Served([], "{\n service_cidr 10.0.0.0/16 fd00::/108\n labels a = b\n namespace_labels x in (y,z)\n}")
     assert server.setup.leased == [("/root/dir", "10.0.0.0/16,fd00::/108", "a = b", "x in (y,z)")]
     assert served().setup.leased == [("/root/dir", "10.96.0.0/12", "", "")]
+
+
+# Endpoints by zone of the topology
+
+
+def placed(zone: str, *addresses: str, **fields: Any) -> Endpoint:
+    return Endpoint(addresses, zone=zone, **fields)
+
+
+def slice_of(owner: str, *each: Endpoint, **fields: Any) -> EndpointSlice:
+    return EndpointSlice("testns", f"{owner}-1", owner, "IPv4", each, (EndpointPort("http", "TCP", 80),), **fields)
+
+
+ZONAL: list[Object] = [
+    namespace("testns"),
+    service("near", "None"),
+    slice_of(
+        "near",
+        placed("eu-1", "10.0.1.1", hostname="a"),
+        placed("EU-2", "10.0.2.1", hostname="b"),
+        placed("", "10.0.3.1"),
+    ),
+    service("plain", "10.0.0.1"),
+    slice_of("plain", placed("eu-1", "10.0.1.2")),
+    service("gone", "None"),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "rtype", "answer"),
+    [
+        ("eu-1.pin._zone.near.testns.svc", "A", ("NOERROR", "eu-1.pin._zone.near.testns.svc A 10.0.1.1")),
+        ("eu-2.prefer._zone.near.testns.svc", "A", ("NOERROR", "eu-2.prefer._zone.near.testns.svc A 10.0.2.1")),
+        (
+            "x.y.prefer._zone.near.testns.svc",
+            "A",
+            ("NOERROR", *(f"x.y.prefer._zone.near.testns.svc A 10.0.{number}.1" for number in (1, 2, 3))),
+        ),
+        (
+            "eu-1.pin._zone.near.testns.svc",
+            "SRV",
+            (
+                "NOERROR",
+                "eu-1.pin._zone.near.testns.svc SRV 0 100 80 a.near.testns.svc",
+                "+ a.near.testns.svc A 10.0.1.1",
+            ),
+        ),
+    ],
+)
+def test_endpoints_in_a_zone_have_a_name(name: str, rtype: str, answer: tuple[str, ...]) -> None:
+    assert Served(ZONAL, "{\n zonal\n}").ask(name, rtype) == expected(*answer)
+
+
+@pytest.mark.parametrize(
+    ("name", "denied"),
+    [
+        ("eu-9.pin._zone.near.testns.svc", NODATA),
+        ("eu-1.pin._zone.gone.testns.svc", NODATA),
+        ("eu-1.prefer._zone.gone.testns.svc", NX),
+        ("eu-1.pin._zone.plain.testns.svc", NX),
+        ("eu-1.pin._zone.nope.testns.svc", NX),
+        ("eu-1.other._zone.near.testns.svc", NX),
+        ("pin._zone.near.testns.svc", NX),
+        ("eu-1.pin._zone.near.testns.pod", NX),
+    ],
+)
+def test_zonal_names_without_endpoints(name: str, denied: list[str]) -> None:
+    for rtype in ("A", "AAAA", "SRV", "TXT"):
+        assert Served(ZONAL, "{\n zonal\n}").ask(name, rtype) == denied
+
+
+def test_without_the_option_there_are_no_zonal_names() -> None:
+    assert Served(ZONAL).ask("eu-1.pin._zone.near.testns.svc") == NX
+
+
+# When all endpoints terminate
+
+
+def test_a_service_whose_endpoints_all_terminate_is_served_by_those_that_still_do() -> None:
+    leaving = {"ready": False, "terminating": True}
+    cluster: list[Object] = [
+        namespace("testns"),
+        service("hl", "None"),
+        slice_of(
+            "hl",
+            placed("", "10.0.1.1", hostname="a", serving=True, **leaving),
+            placed("", "10.0.1.2", hostname="b", serving=False, **leaving),
+            placed("", "10.0.1.3", ready=False, serving=False),
+        ),
+    ]
+    server = Served(cluster)
+    assert server.ask("hl.testns.svc") == expected("NOERROR", "hl.testns.svc A 10.0.1.1")
+    assert server.ask("a.hl.testns.svc") == expected("NOERROR", "a.hl.testns.svc A 10.0.1.1")
+    assert server.ask("b.hl.testns.svc") == NX
+    put(
+        server.store,
+        slice_of("hl", placed("", "10.0.1.1", hostname="a", serving=True, **leaving), placed("", "10.0.1.4")),
+    )
+    assert server.ask("hl.testns.svc") == expected("NOERROR", "hl.testns.svc A 10.0.1.4")
+    assert Served(cluster, "{\n terminating_fallback off\n}").ask("hl.testns.svc") == NX
+    assert Served(cluster, "{\n terminating_fallback off\n terminating_fallback on\n}").ask("hl.testns.svc") != NX
+
+
+# Services that other clusters export (KEP-1645)
+
+IMPORTED: list[Object] = [
+    namespace("testns"),
+    service("web", "10.0.0.1"),
+    ServiceImport("testns", "web", "ClusterSetIP", ("10.9.0.1", "fd09::1"), (ServicePort("http", "TCP", 80),)),
+    ServiceImport("testns", "db", "Headless"),
+    EndpointSlice(
+        "testns",
+        "db-a",
+        "",
+        "IPv4",
+        (Endpoint(("10.1.0.1",), hostname="db-0"), Endpoint(("10.1.0.2",))),
+        (EndpointPort("sql", "TCP", 5432),),
+        imported="db",
+        cluster="east",
+    ),
+    EndpointSlice("testns", "db-b", "", "IPv4", (Endpoint(("10.2.0.1",), hostname="db-0"),), imported="db", cluster="west"),
+]  # fmt: skip
+SET = "clusterset.local."
+
+
+def clusterset(objects: Iterable[Object] | Store = IMPORTED) -> Served:
+    return Served(objects, "cluster.local clusterset.local {\n multicluster clusterset.local\n}")
+
+
+@pytest.mark.parametrize(
+    ("name", "rtype", "answers"),
+    [
+        (f"web.testns.svc.{SET}", "A", [f"web.testns.svc.{SET} A 10.9.0.1"]),
+        (f"web.testns.svc.{SET}", "AAAA", [f"web.testns.svc.{SET} AAAA fd09::1"]),
+        (
+            f"_http._tcp.web.testns.svc.{SET}",
+            "SRV",
+            [
+                f"_http._tcp.web.testns.svc.{SET} SRV 0 50 80 web.testns.svc.{SET}",
+                f"+ web.testns.svc.{SET} A 10.9.0.1",
+                f"+ web.testns.svc.{SET} AAAA fd09::1",
+            ],
+        ),
+        ("web.testns.svc.cluster.local.", "A", ["web.testns.svc.cluster.local. A 10.0.0.1"]),
+        (f"db.testns.svc.{SET}", "A", [f"db.testns.svc.{SET} A 10.{each}" for each in ("1.0.1", "1.0.2", "2.0.1")]),
+        (f"db-0.east.db.testns.svc.{SET}", "A", [f"db-0.east.db.testns.svc.{SET} A 10.1.0.1"]),
+        (f"db-0.west.db.testns.svc.{SET}", "A", [f"db-0.west.db.testns.svc.{SET} A 10.2.0.1"]),
+        (
+            f"_sql._tcp.db.testns.svc.{SET}",
+            "SRV",
+            [
+                f"_sql._tcp.db.testns.svc.{SET} SRV 0 50 5432 db-0.east.db.testns.svc.{SET}",
+                f"_sql._tcp.db.testns.svc.{SET} SRV 0 50 5432 10-1-0-2.east.db.testns.svc.{SET}",
+                f"+ db-0.east.db.testns.svc.{SET} A 10.1.0.1",
+                f"+ 10-1-0-2.east.db.testns.svc.{SET} A 10.1.0.2",
+            ],
+        ),
+    ],
+)
+def test_imported_services_are_in_zones_of_their_own(name: str, rtype: str, answers: list[str]) -> None:
+    assert clusterset().ask(name, rtype) == expected("NOERROR", *answers)
+
+
+@pytest.mark.parametrize(
+    "name", ["db-0.db.testns.svc", "db-0.north.db.testns.svc", "x.testns.svc", "10-1-0-2.db.testns.svc", "web.nons.svc"]
+)
+def test_names_that_no_cluster_exports(name: str) -> None:
+    assert clusterset().ask(f"{name}.{SET}") == denial("NXDOMAIN", SET)
+
+
+def test_own_names_are_not_those_of_the_set() -> None:
+    assert clusterset().ask("db.testns.svc") == NX
+
+
+def test_changes_of_imports_show_at_once() -> None:
+    server = clusterset()
+    before = server.setup.published
+    put(server.store, ServiceImport("testns", "new", "ClusterSetIP", ("10.9.0.2",)))
+    assert server.ask(f"new.testns.svc.{SET}") == expected("NOERROR", f"new.testns.svc.{SET} A 10.9.0.2")
+    remove(server.store, *(each for each in IMPORTED if isinstance(each, EndpointSlice)))
+    assert server.ask(f"db.testns.svc.{SET}") == denial("NXDOMAIN", SET)
+    assert server.setup.published > before + 1
+
+
+def test_imports_are_waited_for() -> None:
+    server = clusterset(store_of(IMPORTED, ("Namespace", "Service", "EndpointSlice")))
+    assert not_ready(server, f"web.testns.svc.{SET}", "A")
+    assert not not_ready(server, "web.testns.svc", "A")
+    assert server.plugin.missing() == ("serviceimports",)

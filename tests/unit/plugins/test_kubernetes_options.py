@@ -89,8 +89,26 @@ COUNT = f"{PLACE}Wrong argument count or unexpected line ending after "
         ("startup_timeout 5", 'failed to parse startup_timeout: 5, time: missing unit in duration "5"', 4, 17),
         ("resync x", 'failed to parse resync: x, time: invalid duration "x"', 4, 8),
         ("snapshot f 1", 'failed to parse the age of a snapshot: 1, time: missing unit in duration "1"', 4, 12),
-        ("zonal", f"{PLACE}'zonal' isn't implemented yet", 4, 1),
-        ("multicluster cluster.local", f"{PLACE}'multicluster' isn't implemented yet", 4, 1),
+        ("zonal x", f"{COUNT}'x'", 4, 7),
+        (
+            "zonal\nnoendpoints",
+            "Corefile:6 - Error during parsing: zonal requires the endpoint cache; remove noendpoints",
+            6,
+            1,
+        ),
+        (
+            "multicluster clusterset.local",
+            "Corefile:5 - Error during parsing: is not authoritative for the multicluster zone clusterset.local. "
+            "(authoritative zones: [cluster.local.])",
+            5,
+            1,
+        ),
+        (
+            "terminating_fallback maybe",
+            f"{PLACE}wrong value for terminating_fallback: maybe, must be one of: on, off",
+            4,
+            22,
+        ),
     ],
 )  # fmt: skip
 def test_faults_of_options(options: str, text: str, line: int, column: int) -> None:
