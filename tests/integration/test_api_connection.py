@@ -132,7 +132,9 @@ def test_parameters_arrive_as_they_were_meant(server: ApiServer) -> None:
 
 def test_servers_below_a_path_are_asked_there(server: ApiServer) -> None:
     async def work(connection: ApiConnection) -> int:
-        return (await connection.open(SERVICES, {}, headers_seconds=SECONDS)).status
+        response = await connection.open(SERVICES, {}, headers_seconds=SECONDS)
+        await response.close()
+        return response.status
 
     below = Credentials(f"{server.url}/k8s/clusters/c-1", "here")
     assert connected(below, work) == 404
@@ -172,7 +174,9 @@ def test_redirects_are_not_followed_and_html_is_no_answer(server: ApiServer) -> 
     server.faults.add(Fault(status=302, body=b"", content_type="text/html"), 1)
 
     async def work(connection: ApiConnection) -> int:
-        return (await connection.open(SERVICES, {}, headers_seconds=SECONDS)).status
+        response = await connection.open(SERVICES, {}, headers_seconds=SECONDS)
+        await response.close()
+        return response.status
 
     assert connected(credentials(server), work) == 302
 
@@ -206,13 +210,13 @@ def test_requests_are_throttled(server: ApiServer) -> None:
 
 def test_so_many_lists_are_under_way_and_watches_are_not_counted(server: ApiServer) -> None:
     async def work(connection: ApiConnection) -> bool:
-        for _ in range(3):
-            await connection.open(SERVICES, {"watch": "true"}, headers_seconds=SECONDS)
+        watches = [await connection.open(SERVICES, {"watch": "true"}, headers_seconds=SECONDS) for _ in range(3)]
         first = await connection.open(SERVICES, {}, headers_seconds=SECONDS)
         second = asyncio.ensure_future(connection.open(SERVICES, {}, headers_seconds=SECONDS))
         done, _ = await asyncio.wait([second], timeout=0.1)
         await first.close()
-        await (await second).close()
+        for response in (await second, *watches):
+            await response.close()
         return bool(done)
 
     assert connected(credentials(server), work, options=ApiServerOptions(max_inflight=1)) is False

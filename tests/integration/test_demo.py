@@ -37,6 +37,8 @@ LESSONS: dict[tuple[str, str], tuple[str, set[str]]] = {
     ),
     (f"service-mysql.{DEV}", "A"): ("NOERROR", {"10.10.97.100"}),
     (f"192-168-1-100.service-mysql.{DEV}", "A"): ("NOERROR", {"192.168.1.100"}),
+    (f"service-loadbalancer.{DEV}", "A"): ("NOERROR", {"10.10.97.104"}),
+    ("service-loadbalancer.dev.example.org.", "A"): ("NOERROR", {"192.0.2.80"}),
     (f"service-affinity.{DEV}", "A"): ("NOERROR", {"10.10.97.101"}),
     (f"_http._tcp.my-service.{DEV}", "SRV"): ("NOERROR", {f"0 100 80 my-service.{DEV}"}),
     ("kube-dns.kube-system.svc.cluster.local.", "A"): ("NOERROR", {"10.10.0.10"}),

@@ -67,6 +67,12 @@ def ask(server, path, *, method="GET", body=None, headers=(), tls=None, seconds=
         raise
 
 
+def status(server, path, **options):
+    """The status of the answer."""
+    with ask(server, path, **options) as answer:
+        return answer.status
+
+
 def watch(server, path, **query):
     """An open watch."""
     answer = ask(server, path, watch="true", **query)

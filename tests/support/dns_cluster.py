@@ -14,6 +14,7 @@ from clusterdns.cluster.objects import (
     Endpoint,
     EndpointPort,
     EndpointSlice,
+    Key,
     Kind,
     Namespace,
     Object,
@@ -119,6 +120,9 @@ class _Lease:
 
     def missing(self) -> tuple[Kind, ...]:
         return tuple(kind for kind in self.kinds if kind not in self.store.synced)
+
+    def place_of(self, kind: Kind, key: Key) -> str:
+        return ""
 
     async def release(self) -> None:
         self.released = True

@@ -64,6 +64,16 @@ template:
 zone:
 """
 _KNOT_ZONE = '  - domain: "{zone}."\n'
+_NSD_COPY = """\
+zone:
+    name: "{zone}"
+    zonefile: "{zone}.copy"
+    allow-notify: 127.0.0.1 NOKEY
+    request-xfr: 127.0.0.1@{primary} NOKEY
+    provide-xfr: 127.0.0.1 NOKEY
+"""
+_KNOT_COPY = '  - domain: "{zone}."\n    file: "{zone}.copy"\n    master: primary\n'
+_KNOT_PRIMARY = "    action: [transfer, notify]\nremote:\n  - id: primary\n    address: 127.0.0.1@{primary}\n"
 PEERS = {
     "nsd": (_NSD, _NSD_ZONE, ("nsd", "-d", "-c"), "nsd"),
     "knot": (_KNOT, _KNOT_ZONE, ("knotd", "-c"), "knot"),
@@ -71,8 +81,9 @@ PEERS = {
 
 
 @contextmanager
-def peer(kind: str, folder: Path, zones: list[str]) -> Iterator[int]:
-    """The port of ``nsd`` or ``knot``, with the zones whose files, of the same name, are in ``folder``.
+def peer(kind: str, folder: Path, zones: list[str], *, port: int = 0, primary: int = 0) -> Iterator[int]:
+    """The port of ``nsd`` or ``knot``, with the zones whose files, of the same name, are in ``folder``, or with copies
+    of those of a primary server, given its port.
 
     Skips the test where it isn't installed.
     """
@@ -80,9 +91,13 @@ def peer(kind: str, folder: Path, zones: list[str]) -> Iterator[int]:
     program = shutil.which(command[0], path=_PATH)
     if program is None:
         pytest.skip(f"{command[0]} is not installed (Debian package {package})")
-    port = free_port()
+    port = port or free_port()
+    if primary:
+        head = head.replace("    action: transfer\n", _KNOT_PRIMARY)
+        each = _NSD_COPY if kind == "nsd" else _KNOT_COPY
     conf, output_file = folder / f"{kind}.conf", folder / f"{kind}.output"
-    conf.write_text(head.format(port=port, folder=folder) + "".join(each.format(zone=zone) for zone in zones))
+    text = head + "".join(each.replace("{zone}", zone) for zone in zones)
+    conf.write_text(text.format(port=port, folder=folder, primary=primary))
     with output_file.open("wb") as output:
         process = subprocess.Popen(
             [program, *command[1:], str(conf)], cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output

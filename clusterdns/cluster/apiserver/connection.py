@@ -127,7 +127,7 @@ class ApiConnection:
         url = f"{self.server}{path}?{urlencode(query, quote_via=quote)}" if query else f"{self.server}{path}"
         signed = await self._signer.sign()
         response = await self._get(url, {**headers, **signed.headers}, signed.tls, seconds)
-        if response.status == 401 and await self._signer.renew(signed):
+        if response.status == 401 and self._signer.renew(signed):
             response.close()
             signed = await self._signer.sign()
             response = await self._get(url, {**headers, **signed.headers}, signed.tls, seconds)

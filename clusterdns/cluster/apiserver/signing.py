@@ -71,12 +71,12 @@ class Signer:
             headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
         return Signed(headers, self._tls, made)
 
-    async def renew(self, signed: Signed) -> bool:
+    def renew(self, signed: Signed) -> bool:
         """The API server answered 401: True if there are other credentials to try."""
         if self._program is not None and signed.made is not None:
             return self._program.reject(signed.made)
         before = self._token, self._identity
-        self._reread(None)
+        self._reread(None)  # what it was signed with is there, and stays if the files can't be read
         return before != (self._token, self._identity)
 
     def _reread(self, made: Made | None) -> None:

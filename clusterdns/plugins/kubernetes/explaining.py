@@ -150,10 +150,11 @@ class Explanation:
                 yield Note(f"endpoint {name.endpoint} of {kind} {label} has {listed(found)}", origins=origins)
                 return
             close = difflib.get_close_matches(name.endpoint, known, 1, _CUTOFF)
-            yield Note(
-                f"{kind} {label} has no ready endpoint {name.endpoint}; it has {listed(known) if known else 'none'}",
-                hint=f"did you mean {close[0]}?" if close else self._unready_endpoint(slices, name.endpoint, label),
-            )
+            text = f"{kind} {label} has no ready endpoint {name.endpoint}"
+            hint = self._unready_endpoint(slices, name.endpoint, label)
+            if not hint and close:
+                hint = f"{text}; did you mean {close[0]}?"
+            yield Note(f"{text}; it has {listed(known) if known else 'none'}", hint=hint)
             return
         hosts = schema.host_names(slices)
         if ready:

@@ -89,6 +89,7 @@ class Instance:
         self._loop = asyncio.get_running_loop()
         self._http: web.Server | None = None
         self._listener: socket.socket | None = None
+        self._accepted: set[socket.socket] = set()  # and not yet handed to _http
         self._tasks: set[asyncio.Task[Any]] = set()
         self._unlisten = shared.storage.on_change(self._changed)
 
@@ -155,6 +156,8 @@ class Instance:
         self._unlisten()
         for task in list(self._tasks):
             task.cancel()
+        for connection in self._accepted:
+            connection.close()
         self.gate.set()
         assert self._http is not None
         await self._http.shutdown(CLOSE_SECONDS)
@@ -175,15 +178,17 @@ class Instance:
             connection, _ = await self._loop.sock_accept(listener)
             if self.shared.settings.send_buffer_bytes:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.shared.settings.send_buffer_bytes)
+            self._accepted.add(connection)
             self.spawn(self._connect(connection, context))
 
     async def _connect(self, connection: socket.socket, context: ssl.SSLContext | None) -> None:
-        await self.gate.wait()
         assert self._http is not None
+        await self.gate.wait()
         try:
             await self._loop.connect_accepted_socket(self._http, connection, ssl=context)
-        except (OSError, asyncio.CancelledError):  # a handshake that failed, or the end of the server
+        except OSError:  # a handshake that failed
             connection.close()
+        self._accepted.discard(connection)
 
 
 def open_listener(host: str, port: int) -> socket.socket:

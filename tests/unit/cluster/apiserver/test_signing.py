@@ -32,7 +32,7 @@ def sign(one):
 
 
 def renew(one, signed):
-    return asyncio.run(one.renew(signed))
+    return one.renew(signed)
 
 
 def authorization(one):
