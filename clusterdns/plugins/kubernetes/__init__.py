@@ -60,8 +60,8 @@ kubernetes [ZONES...] {
   names are answered while the API server can't be reached, and `ready` agrees once `startup_timeout` has passed, if the
   state isn't older than **MAX_AGE**, by default `1h`.
 * `manifests` **DIR** names a directory of manifests that describe the cluster, in place of an API server. It is
-  watched. Where a Corefile shall stay as it is, `clusterdns serve --conf FILE --manifests DIR` or the environment variable `CLUSTERDNS_MANIFESTS` name
-  it instead, for every *kubernetes* that names no source of its own.
+  watched. Where a Corefile shall stay as it is, `clusterdns serve --conf FILE --manifests DIR` or the environment
+  variable `CLUSTERDNS_MANIFESTS` name it instead, for every *kubernetes* that names no source of its own.
 * `service_cidr` gives the network, or one of each family, from which Services without a clusterIP get one. The default
   is 10.96.0.0/12.
 * `namespaces` lists the only namespaces that are served; it may be repeated.

@@ -873,8 +873,10 @@ IMPORTED: list[Object] = [
         imported="db",
         cluster="east",
     ),
-    EndpointSlice("testns", "db-b", "", "IPv4", (Endpoint(("10.2.0.1",), hostname="db-0"),), imported="db", cluster="west"),
-]  # fmt: skip
+    EndpointSlice(
+        "testns", "db-b", "", "IPv4", (Endpoint(("10.2.0.1",), hostname="db-0"),), imported="db", cluster="west"
+    ),
+]
 SET = "clusterset.local."
 
 
