@@ -66,7 +66,7 @@ DIRECTIVES: Final[dict[str, str | None]] = {
     "file": "clusterdns.plugins.file:File",
     "auto": "clusterdns.plugins.auto:Auto",
     "secondary": "clusterdns.plugins.secondary:Secondary",
-    "etcd": None,
+    "etcd": "clusterdns.plugins.etcd:Etcd",
     "loop": "clusterdns.plugins.loop:Loop",
     "forward": "clusterdns.plugins.forward:Forward",
     "grpc": None,

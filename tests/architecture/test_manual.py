@@ -35,7 +35,7 @@ def blocks(text: str, kind: str) -> list[str]:
 def syntax_options(name: str) -> list[str]:
     """The first words of the indented lines of the Syntax blocks."""
     found = blocks(sections(name)["Syntax"], "txt")
-    return [match for block in found for match in re.findall(r"(?m)^ +([a-z0-9_]+)", block)]
+    return [match for block in found for match in re.findall(r"(?m)^ +([a-z0-9_-]+)", block)]
 
 
 def check(corefile: str) -> Verdict:
