@@ -20,6 +20,9 @@ from clusterdns.transports.control import ControlServer
 _GRACE_SECONDS: Final = 10.0
 """Beyond TOTAL_SECONDS: for the step that is under way then."""
 
+_START_SECONDS: Final = 2.0
+"""So long a server that has just started is given to read its cluster."""
+
 log = logging.getLogger("clusterdns.explain")
 
 
@@ -73,6 +76,7 @@ class ExplainService:
         instance = self._instance()
         if instance is None:
             raise ExplainError("the server is starting")
+        await instance.wait_ready(_START_SECONDS)
         return msgspec.json.encode(await explain(instance, request))
 
 

@@ -46,9 +46,10 @@ class Explanation:
             return
         if not synced:
             yield Note(
-                "the cluster has not been read yet, so names that aren't known yet get SERVFAIL",
+                "the cluster has not been read yet, so what it has under this name can't be told",
                 hint="wait until the server is ready; if it never is, its log tells why the cluster can't be read",
             )
+            return
         labels = split_labels(query.key[: -zone.size])
         if labels is None:
             return
