@@ -218,10 +218,9 @@ class Inquiry:
         if not messages.answers(message, query.packet[HEADER_BYTES : query.question_end]):
             self._end(messages.wrong_question_reply(plugin))
             return
-        if message[2] & 2 and options.prefer_udp and not exchange.stream:
-            error = self._ask(server, now, stream=True)
-            if error is not None:
-                self._retry(server, error)
+        again_over_tcp = options.prefer_udp and not exchange.stream
+        if message[2] & 2 and again_over_tcp:
+            self._ask_over_tcp(server, now)
             return
         if self._under_way and rcode in (SERVFAIL, REFUSED):
             return  # the other one may know better
@@ -236,8 +235,16 @@ class Inquiry:
             if exchange.stream:
                 self._retry(server, UpstreamError(f"dns: {error}"))
                 return
+            if again_over_tcp:
+                self._ask_over_tcp(server, now)
+                return
             reply = messages.truncated_reply(plugin)
         self._end(reply)
+
+    def _ask_over_tcp(self, server: Server, now: float) -> None:
+        error = self._ask(server, now, stream=True)
+        if error is not None:
+            self._retry(server, error)
 
     def failed(self, exchange: Exchange, error: UpstreamError) -> None:
         """See Asker."""

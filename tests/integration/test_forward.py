@@ -284,6 +284,20 @@ def test_a_datagram_that_cannot_be_read_to_its_end_is_a_truncated_reply():
     run(work())
 
 
+@pytest.mark.parametrize("protocol", ["udp", "tcp"])
+def test_such_a_datagram_is_asked_for_again_over_tcp_where_a_truncated_one_is(protocol):
+    async def work():
+        async with (
+            started() as upstream,
+            Server(f"forward . {upstream.address} {{\n prefer_udp\n max_connect_attempts 1\n}}") as server,
+        ):
+            reply = await server.reply("garbled.test.", protocol=protocol)
+            assert (reply.rcode, reply.error) == (dns.rcode.SERVFAIL, "dns: overflow unpacking data")
+            assert [question.tcp for question in upstream.questions] == [False, True]
+
+    run(work())
+
+
 def test_a_large_reply_is_cut_to_what_the_client_takes():
     async def work():
         async with started() as upstream, Server(f"forward . {upstream.address}") as server:
