@@ -9,9 +9,9 @@ what RFC 2308 section 2.2 says for a name that doesn't have the type. It never s
 types aren't touched.
 
 It stands behind *acl* and before *cache*: who may ask is decided first, and the cache isn't filled with denials. So it
-decides before *hosts*, *file* and *forward*. Not touched are names in the zones of *kubernetes*, which knows what they
-have; look-ups that the server makes for a query, such as those of *dns64*; and queries of clients that check signatures
-themselves, with the flags DO and CD.
+decides before *hosts*, *file* and *forward*. Not touched are names in the zones of *kubernetes* and *k8s_external*,
+which know what they have; look-ups that the server makes for a query, such as those of *dns64*; and queries of clients
+that check signatures themselves, with the flags DO and CD.
 
 It may be used once in a server block.
 
@@ -121,7 +121,7 @@ class Families(Plugin):
         self._denied = _DENIED.get(options.families, 0)
         self._seen: Counter[int] = Counter()
         self._cluster: ClusterHolder | None = None
-        self._owner: NameOwner | None = None
+        self._owners: tuple[NameOwner, ...] = ()
         self._unsubscribe: Callable[[], None] | None = None
         self._count = setup.services.metrics.counter(
             "coredns_families_denied_total",
@@ -132,8 +132,7 @@ class Families(Plugin):
     async def start(self) -> None:
         """Look at the cluster. Raises LifecycleError."""
         sibling = self.setup.siblings.get("kubernetes")
-        if isinstance(sibling, NameOwner):
-            self._owner = sibling
+        self._owners = tuple(plugin for plugin in self.setup.siblings.values() if isinstance(plugin, NameOwner))
         if not self._automatic:
             return
         if not isinstance(sibling, ClusterHolder):
@@ -186,7 +185,7 @@ class Families(Plugin):
         elif query.depth:
             yield Note("passed on: the server itself asks")
         elif not self._applies(query):
-            yield Note("passed on: kubernetes answers for this name, or the client checks signatures itself")
+            yield Note("passed on: the name is the cluster's, or the client checks signatures itself")
         else:
             how = "as the cluster has none" if self._automatic else "as the Corefile says"
             yield Note(f"denies {type_text(query.qtype)} records: there is no {missing} here, {how}")
@@ -207,7 +206,7 @@ class Families(Plugin):
             return False
         if self._cluster is not None and not self._cluster.ready():
             return False
-        return self._owner is None or self._owner.owns(query) is None
+        return all(owner.owns(query) is None for owner in self._owners)
 
     def observe(self, query: Query, reply: Reply, size_bytes: int, duration_seconds: float) -> None:
         """Count a denial."""

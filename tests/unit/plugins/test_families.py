@@ -127,6 +127,20 @@ def test_names_of_the_cluster_are_its_own():
     assert denied(plugin, "a.b.svc.Cluster.Local.") == []
 
 
+def test_names_outside_that_the_cluster_has_are_its_own_too():
+    class External(Plugin):
+        name = "k8s_external"
+
+        def owns(self, query):
+            return True if names.is_in(query.key, names.from_text("lb.example.org.")) else None
+
+    setup = FakeSetup(zones=(".",))
+    setup.siblings["k8s_external"] = External((), setup)
+    plugin, _ = started("families v4", setup=setup)
+    assert denied(plugin, "web.dev.lb.example.org.") == denied(plugin, "web.dev.svc.cluster.local.") == []
+    assert denied(plugin) == ["AAAA"]
+
+
 def test_without_a_cluster_a_written_family_counts():
     plugin = Families(parse("families v4"), FakeSetup())
     plugin.next = lambda query: Reply(plugin="behind")
