@@ -2,8 +2,8 @@
 """All records of a zone that is made from a cluster, for zone transfers: what its names answer, as one list.
 
 Every name in the list has exactly the records that a query for it gets. Left out are names that nobody could list:
-those of Pods with ``pods insecure``, ports without their underscores, and names that exist without any records of their
-own or below them, such as an empty namespace.
+those of Pods with ``pods insecure``, ports without their underscores, those with a zone of the topology, and names that
+exist without any records of their own or below them, such as an empty namespace.
 """
 
 from __future__ import annotations

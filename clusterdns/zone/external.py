@@ -24,7 +24,7 @@ from clusterdns.fastpath.answer import CompiledAnswer
 from clusterdns.zone import schema
 from clusterdns.zone.addresses import address_key, encode_address, is_full, parse_reverse, reverse_name
 from clusterdns.zone.authority import Authority
-from clusterdns.zone.compiler import Alias, Compiler
+from clusterdns.zone.compiler import Alias, Compiler, endpoint_owner
 from clusterdns.zone.contents import port_names, port_owner, srv_records
 from clusterdns.zone.encode import encode_addresses, encode_targets
 from clusterdns.zone.index import AddressIndex, ReverseTree
@@ -281,18 +281,17 @@ class ExternalZones:
         return Entry(rows=tuple((host, port) for host in hosts for port in ports))
 
     def _endpoint_entry(self, name: Name, suffix: bytes) -> Entry | None:
-        options = self._compiler.options
         if name.kind == "endpoint":
             endpoints = self._compiler.named_endpoints(name.namespace, name.service).get(name.endpoint, [])
         else:
-            slices = self._store.slices_of(name.namespace, name.service) if options.endpoints else ()
+            slices = self._compiler.slices_of(name.namespace, name.service)
             if name.kind == "port":
                 slices = tuple(piece for piece in slices if any(schema.matches(port, name) for port in piece.ports))
-            endpoints = list(schema.endpoint_addresses(slices, options.endpoint_pod_names))
+            endpoints = list(schema.endpoint_addresses(slices, self._compiler.options.endpoint_pod_names))
         if not endpoints:
             return None
         targets = schema.endpoint_targets(endpoints, name)
-        labelled = [(names.from_labels([row.endpoint.encode()], suffix), row) for row in targets]
+        labelled = [(endpoint_owner(row.endpoint, suffix), row) for row in targets]
         return Entry(
             tuple(dict.fromkeys(encode_address(endpoint.address) for endpoint in endpoints)),
             tuple((target, row.port) for target, row in labelled),
@@ -330,7 +329,7 @@ class ExternalZones:
             for name in self._names_of(service):
                 owner = owner_name(service.namespace, service.name, zone.name)
                 if name.kind == "endpoint":
-                    owner = names.from_labels([name.endpoint.encode()], owner)
+                    owner = endpoint_owner(name.endpoint, owner)
                 elif name.kind == "port":
                     owner = port_owner(name, owner)
                 hidden = owner.endswith(self.options.apex + zone.name)  # by what is below the apex
@@ -346,8 +345,8 @@ class ExternalZones:
         namespace, name = service.namespace, service.name
         yield Name("service", namespace, name)
         ports: list[EndpointPort | ServicePort] = list(service.ports)
-        if self.options.headless and service.headless and self._compiler.options.endpoints:
-            for piece in self._store.slices_of(namespace, name):
+        if self.options.headless and service.headless:
+            for piece in self._compiler.slices_of(namespace, name):
                 ports.extend(piece.ports)
             for label in self._compiler.named_endpoints(namespace, name):
                 yield Name("endpoint", namespace, name, label)
