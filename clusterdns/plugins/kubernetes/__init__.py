@@ -86,7 +86,7 @@ kubernetes [ZONES...] {
 
 With *transfer* the zones can be had whole: every name in them has the records that a query for it gets. A new version
 comes with each change that shows in them. Names that nobody can list are left out: those of Pods with `pods insecure`,
-and ports without their underscores.
+those of `zonal`, and ports without their underscores.
 
 An ExternalName Service is a CNAME record for every type of query. Its target is looked up in the zones here, and
 otherwise by asking this server as the client would; the reply has the rcode of the target.
