@@ -149,6 +149,9 @@ class Errors(Plugin):
     def observe_hits(self, query: Query, reply: Reply, size_bytes: int, hits: int) -> None:
         """See HitObserver: nothing to log."""
 
+    def observe_plain(self, query: Query, reply: Reply, size_bytes: int, number: int) -> None:
+        """See PlainObserver: nothing to log."""
+
     def observe_hit_durations(self, server: str, zone: bytes, durations: list[tuple[float, int]]) -> None:
         """See HitObserver: nothing to log."""
 

@@ -93,6 +93,7 @@ from clusterdns.fastpath.answer import CompiledAnswer
 from clusterdns.serving.capabilities import Lease, Setup
 from clusterdns.serving.plugin import Plugin, Result, after
 from clusterdns.serving.query import Query
+from clusterdns.serving.relay import Plain, PlainStep
 from clusterdns.serving.reply import Reply, Sections
 from clusterdns.serving.trace import Note
 
@@ -219,6 +220,10 @@ class Loadbalance(Plugin):
             yield Note("puts the addresses of the reply into another order for each client")
         if self._prefer:
             yield Note("addresses in the networks of `prefer` come first")
+
+    def plain(self, zone: bytes) -> Plain | None:
+        """Addresses without weights and preferences change places at random."""
+        return None if self._file is not None or self._prefer else PlainStep.SHUFFLING
 
     def handle(self, query: Query) -> Result:
         """The reply of the rest of the chain, in another order."""

@@ -43,6 +43,7 @@ from clusterdns.dns.types import FLAG_RD, HINFO, IN
 from clusterdns.serving.capabilities import Lease, Setup
 from clusterdns.serving.plugin import Plugin, Result, after
 from clusterdns.serving.query import Query
+from clusterdns.serving.relay import PlainStep
 from clusterdns.serving.reply import Reply
 from clusterdns.serving.trace import Note
 
@@ -88,6 +89,10 @@ class Loop(Plugin):
     def explain(self, query: Query) -> Iterator[Note]:
         """See Explainer."""
         yield Note("passed on: only its own query at the start, of type HINFO, concerns it")
+
+    def plain(self, zone: bytes) -> PlainStep:
+        """Its own queries are for HINFO records."""
+        return PlainStep.TRANSPARENT
 
     def handle(self, query: Query) -> Result:
         """Pass the query on, and count it if it is the own one."""

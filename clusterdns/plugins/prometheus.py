@@ -157,6 +157,10 @@ class Prometheus(Plugin):
         """See HitObserver."""
         self._traffic.count(query, reply, size_bytes, times=hits)
 
+    def observe_plain(self, query: Query, reply: Reply, size_bytes: int, number: int) -> None:
+        """See PlainObserver."""
+        self._traffic.count(query, reply, size_bytes, times=number)
+
     def observe_hit_durations(self, server: str, zone: bytes, durations: list[tuple[float, int]]) -> None:
         """See HitObserver."""
         self._traffic.durations(server, names.to_text(zone), durations)

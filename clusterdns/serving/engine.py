@@ -26,8 +26,10 @@ from clusterdns.serving.later import Later
 from clusterdns.serving.limits import ConnectionLimits
 from clusterdns.serving.plugin import Result, after
 from clusterdns.serving.query import Client, Query
+from clusterdns.serving.relay import Attempt, Resumed
 from clusterdns.serving.reply import Reply
 from clusterdns.serving.router import Router
+from clusterdns.serving.shortcut import Shortcut
 from clusterdns.serving.trace import Trace, TracedQuery, begin_inner
 
 MAX_LOOKUP_DEPTH: Final = 8
@@ -64,6 +66,7 @@ class Engine:
     faults: where panics and queries for no block are counted.
     any_class: True if a block has answers to queries of other classes than IN; otherwise they are refused.
     limits: what the listener grants to a connection.
+    shortcut: the short way, for listeners that can take it.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class Engine:
         self.server = server
         self.router = router
         self.limits = limits or ConnectionLimits()
+        self.shortcut = Shortcut(server, router)
         self._any_class = any_class
         self._faults = faults
         self._crash = crash
@@ -89,14 +93,20 @@ class Engine:
         self._batch_queries = [0] * _BATCH_BINS
         self._batch_seconds = [0.0] * _BATCH_BINS
 
-    def handle(self, packet: bytes, client: Client, trace: Trace | None = None) -> Output:
+    def handle(
+        self, packet: bytes, client: Client, trace: Trace | None = None, attempt: Attempt | None = None
+    ) -> Output:
         """The reply to a message, None where there is none to send, or an awaitable of either. One message over UDP.
 
         trace: told what happens to the query, which then is nobody's: no observer sees it, nor is its reply remembered.
+        attempt: what was asked already, where the query was on the short way before.
         """
-        started = perf_counter()
+        started = perf_counter() if attempt is None else attempt.came
         try:
-            query = Query(packet, client) if trace is None else TracedQuery(packet, client, trace)
+            if attempt is not None:
+                query: Query = Resumed(packet, client, attempt)
+            else:
+                query = Query(packet, client) if trace is None else TracedQuery(packet, client, trace)
         except QueryError as error:
             return refuse(packet, error)
         query.server = self.server
@@ -239,6 +249,7 @@ class Engine:
 
     def flush(self) -> None:
         """Tell the observers what was answered from memory since the last time."""
+        self.shortcut.flush()
         for memo in self._memos.values():
             memo.flush()
         hits, self._hits = self._hits, Counter()

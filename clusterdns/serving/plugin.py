@@ -15,7 +15,7 @@ a Reply, or an awaitable of one only where it has to wait. It never raises for b
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from clusterdns.config.directive import DirectiveReader
@@ -26,6 +26,7 @@ from clusterdns.serving.reply import Reply
 
 if TYPE_CHECKING:
     from clusterdns.serving.capabilities import Services, Setup
+    from clusterdns.serving.relay import Plain
 
 Result: TypeAlias = Reply | Awaitable[Reply]
 Handler: TypeAlias = Callable[[Query], Result]
@@ -80,6 +81,16 @@ class Plugin:
     def handle(self, query: Query) -> Result:
         """Answer the query, or pass it on with ``return self.next(query)``."""
         return self.next(query)
+
+    def plain(self, zone: bytes) -> Plain | None:
+        """What it does to plain queries (``serving.relay``) for names below ``zone``, none of its ``plain_zones`` being
+        closer to them; None if it has to see each. Asked once, after the start.
+        """
+        return None
+
+    def plain_zones(self) -> Iterable[bytes]:
+        """The zones below which ``plain`` may be another than above, lower case."""
+        return ()
 
     async def start(self) -> None:
         """Take what the plugin needs from outside; raise LifecycleError if it is not to be had."""

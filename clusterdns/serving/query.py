@@ -14,6 +14,7 @@ from clusterdns.dns.types import FLAG_AD, FLAG_CD, FLAG_RD, IN, QUERY
 from clusterdns.serving.metadata import NO_METADATA, Metadata
 
 if TYPE_CHECKING:
+    from clusterdns.serving.relay import Attempt
     from clusterdns.serving.reply import Reply
     from clusterdns.serving.trace import Trace
 
@@ -73,12 +74,14 @@ class Query(Peek):
     derived: True if it differs from what the client sent.
     metadata: what the plugins of the server block know about the client's query; nothing without ``metadata``.
     trace: what happens to it, only for queries that are explained (``TracedQuery``).
+    attempt: what was asked for it already, on the short way (``Resumed``).
     received_ns: when the client's query came, in nanoseconds since the epoch; only set where its block has a Tap.
     """
 
     __slots__ = ("client", "depth", "derived", "metadata", "received_ns", "resolve", "server", "zone")
 
     trace: Trace | None = None
+    attempt: Attempt | None = None
 
     resolve: Callable[[Query, bytes, int], Reply | Awaitable[Reply]]
     received_ns: int

@@ -16,11 +16,12 @@ import socket
 import sys
 from collections.abc import Awaitable
 from time import perf_counter
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-from clusterdns.serving.engine import Engine, Messages
+from clusterdns.serving.engine import Engine, Messages, Output
 from clusterdns.serving.later import Later
 from clusterdns.serving.query import Client
+from clusterdns.serving.relay import Attempt, Ticket
 from clusterdns.sockets import mmsg
 
 MAX_WAITING: Final = 10_000
@@ -49,7 +50,7 @@ class UdpListener:
         self.packets = 0
         self._loop = loop
         self._waiting: set[asyncio.Task[None]] = set()
-        self._family = 2 if sock.family == socket.AF_INET6 else 1
+        self.family: Literal[1, 2] = 2 if sock.family == socket.AF_INET6 else 1
         address = sock.getsockname()
         self.local_address: str = address[0]
         self.local_port: int = address[1]
@@ -99,8 +100,9 @@ class UdpListener:
     def _answer(self, batch: mmsg.MessageBatch, count: int) -> None:
         started = perf_counter()
         slots, headers, iovecs = batch.slots, batch.headers, batch.iovecs
-        memo = self.engine.memo("udp", self._family)
+        memo = self.engine.memo("udp", self.family)
         remembered, revive = memo.entries.get, memo.revive
+        taken = 0
         size = mmsg.SLOT_BYTES
         hits = 0
         first = 0
@@ -121,16 +123,54 @@ class UdpListener:
                     hits += 1
                     start += size
                     continue
-            if not self._answer_slowly(batch, i, length):
-                if first < i:
-                    self._send(batch, first, i)
-                first = i + 1
+            if self._take(batch, i, length):
+                taken += 1
+            elif self._answer_slowly(batch, i, length):
+                start += size
+                continue
+            if first < i:
+                self._send(batch, first, i)
+            first = i + 1
             start += size
+        if taken:
+            self._relay(started)
         if first < count:
             self._send(batch, first, count)
         self.packets += count
         if hits:
             self.engine.count_batch(hits, perf_counter() - started)
+
+    def _take(self, batch: mmsg.MessageBatch, i: int, length: int) -> bool:
+        """True if the message in slot ``i`` takes the short way."""
+        start = i * mmsg.SLOT_BYTES
+        ticket = self.engine.shortcut.take(batch.slots[start : start + length].tobytes())
+        if ticket is None:
+            return False
+        ticket.origin = self
+        ticket.peer = batch.peer(i)
+        ticket.control = batch.control(i) if self.wildcard else b""
+        self._due += 1
+        return True
+
+    def _relay(self, started: float) -> None:
+        """Send on what takes the short way."""
+        for ticket in self.engine.shortcut.send(started):
+            self.detour(ticket, None)
+
+    def answer(self, ticket: Ticket, reply: bytes) -> None:
+        """See Origin."""
+        self._arrived()
+        self._post(reply, ticket.peer, ticket.control)
+
+    def detour(self, ticket: Ticket, attempt: Attempt | None) -> None:
+        """See Origin."""
+        self._arrived()
+        client = _UdpClient(self, ticket.peer, ticket.control)
+        output = self.engine.handle(ticket.packet, client, attempt=attempt)
+        if isinstance(output, bytes):
+            self._post(output, ticket.peer, ticket.control)
+        else:
+            self._send_when_ready(output, client, ticket.peer, ticket.control)
 
     def _answer_slowly(self, batch: mmsg.MessageBatch, i: int, length: int) -> bool:
         """Handle the message in slot ``i``; True if its reply now stands in the slot."""
@@ -147,13 +187,17 @@ class UdpListener:
                 batch.iovecs[2 * i + 1] = len(output)
                 return True
             self._send_one(output, client)
-        elif isinstance(output, Later):
-            self._send_later(output, client, peer, control)
-        elif isinstance(output, Awaitable):
-            self._wait_for(output, client)
+        else:
+            self._send_when_ready(output, client, peer, control)
         return False
 
-    def _send_later(self, output: Later[Messages | None], client: Client, peer: bytes, control: bytes) -> None:
+    def _send_when_ready(self, output: Output, client: Client, peer: bytes, control: bytes) -> None:
+        if isinstance(output, Later):
+            self._send_later(output, peer, control)
+        elif isinstance(output, Awaitable):
+            self._wait_for(output, client)
+
+    def _send_later(self, output: Later[Messages | None], peer: bytes, control: bytes) -> None:
         """Send the reply when it is there, with others that come at the same time."""
         if self._due >= MAX_WAITING:
             self.dropped += 1
@@ -161,19 +205,26 @@ class UdpListener:
         self._due += 1
 
         def put(reply: Messages | None) -> None:
-            self._due -= 1
-            if not self._due and self._drained is not None and not self._drained.done():
-                self._drained.set_result(None)
-            if not isinstance(reply, bytes):
-                return
-            if len(reply) > mmsg.SLOT_BYTES:
-                self._send_one(reply, client)
-                return
-            if not self._outbox:
-                self._loop.call_soon(self._send_outbox)
-            self._outbox.append((reply, peer, control))
+            self._arrived()
+            if isinstance(reply, bytes):
+                self._post(reply, peer, control)
 
         output.consume(put)
+
+    def _arrived(self) -> None:
+        """One of those that are due is no more."""
+        self._due -= 1
+        if not self._due and self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+
+    def _post(self, reply: bytes, peer: bytes, control: bytes) -> None:
+        """Send a reply with others that come at the same time."""
+        if len(reply) > mmsg.SLOT_BYTES:
+            self._send_one(reply, _UdpClient(self, peer, control))
+            return
+        if not self._outbox:
+            self._loop.call_soon(self._send_outbox)
+        self._outbox.append((reply, peer, control))
 
     def _send_outbox(self) -> None:
         batch = self._outgoing

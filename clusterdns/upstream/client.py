@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from random import Random
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -21,13 +21,16 @@ from clusterdns.observability.metrics import Value
 from clusterdns.serving.later import Later
 from clusterdns.serving.metadata import NO_METADATA
 from clusterdns.serving.query import Query
+from clusterdns.serving.relay import Attempt
 from clusterdns.serving.reply import Reply
 from clusterdns.upstream import message as messages
 from clusterdns.upstream.exchange import ClosedError, Exchange
-from clusterdns.upstream.policy import RANDOM, Policy, make_policy
-from clusterdns.upstream.server import Server
+from clusterdns.upstream.policy import RANDOM, SEQUENTIAL, Policy, make_policy
 from clusterdns.upstream.traced import note_failure, note_reply
 from clusterdns.upstream.unguessable import draw
+
+if TYPE_CHECKING:
+    from clusterdns.upstream.server import Server
 
 INQUIRY_SECONDS: Final = 5.0
 """As long as most clients wait."""
@@ -60,6 +63,33 @@ class ClientOptions(msgspec.Struct, frozen=True):
     check_letters: bool = False
 
 
+class Asked(Attempt):
+    """A question that was sent to an upstream on the short way: with an error, or else a message that has its ID.
+
+    started: in the event loop's time; used: True once an inquiry goes on with it.
+    """
+
+    __slots__ = ("client", "error", "message", "server", "started", "used")
+
+    def __init__(
+        self,
+        came: float,
+        client: Client,
+        server: Server,
+        started: float,
+        *,
+        message: bytes = b"",
+        error: UpstreamError | None = None,
+    ) -> None:
+        super().__init__(came)
+        self.client = client
+        self.server = server
+        self.started = started
+        self.message = message
+        self.error = error
+        self.used = False
+
+
 class Client:
     """Asks a set of upstreams.
 
@@ -89,6 +119,13 @@ class Client:
 
     def ask(self, query: Query) -> Reply | Later[Reply]:
         """The upstreams' reply, or one that says why there is none."""
+        attempt = query.attempt
+        if isinstance(attempt, Asked) and attempt.client is self and self.servers and not attempt.used:
+            attempt.used = True
+            inquiry = self.inquire(self, query, asyncio.get_running_loop())
+            self.under_way += 1
+            inquiry.resume(attempt)
+            return inquiry.reply or inquiry.result
         most = self.options.most_inquiries
         if most and self.under_way >= most:
             self._rejects.value += 1
@@ -101,9 +138,22 @@ class Client:
         inquiry.go_on(inquiry.started)
         return inquiry.reply or inquiry.result
 
-    def ended(self) -> None:
-        """An inquiry is over."""
-        self.under_way -= 1
+    def order_from(self, server: Server) -> Sequence[Server]:
+        """The upstreams in an order of the policy that begins with one of them, or is as written."""
+        servers = self.servers
+        if server not in servers:
+            return self.order(servers)
+        if self.options.policy == SEQUENTIAL:
+            return servers
+        at = servers.index(server)
+        rest = [*servers[at + 1 :], *servers[:at]]
+        if self.options.policy == RANDOM:
+            self.random.shuffle(rest)
+        return [server, *rest]
+
+    def ended(self, number: int = 1) -> None:
+        """So many inquiries are over."""
+        self.under_way -= number
         if not self.under_way and self._idle is not None and not self._idle.done():
             self._idle.set_result(None)
 
@@ -141,6 +191,19 @@ class Inquiry:
         self._under_way: list[Exchange] = []
         wire = query.message()
         self._wire = _mixed_case(wire, query) if options.check_letters else wire[2:]
+
+    def resume(self, attempt: Asked) -> None:
+        """Go on with what was asked on the short way, as if it had been the first step of this inquiry."""
+        server = attempt.server
+        self._order = self._client.order_from(server)
+        self._position = self._order.index(server) + 1 if server in self._order else 0
+        self.started = attempt.started
+        exchange = Exchange(self, self._wire, b"", attempt.started, server)
+        self._under_way.append(exchange)
+        if attempt.error is None:
+            self.replied(exchange, attempt.message)
+        else:
+            self.failed(exchange, attempt.error)
 
     def go_on(self, now: float) -> None:
         """Ask the next upstream, or give up."""

@@ -22,10 +22,13 @@ from typing import Final
 from clusterdns.dns.peek import HEADER_BYTES
 from clusterdns.errors import UpstreamError
 from clusterdns.observability.metrics import Value
+from clusterdns.serving.relay import Ticket
+from clusterdns.sockets.mmsg import HEADER_WORDS, LENGTH_WORD, MessageBatch
 from clusterdns.upstream.address import Endpoint
 from clusterdns.upstream.exchange import Exchange
 from clusterdns.upstream.receiver import MOST_PORTS, Allowance, Receiver
 from clusterdns.upstream.unguessable import draw
+from clusterdns.upstream.volley import Volley
 
 USES: Final = 128
 _READ_BYTES: Final = 65535
@@ -34,7 +37,7 @@ _SWEEP_SECONDS: Final = 1.0
 
 
 class Port:
-    """One connected socket. ``ids`` has every ID that was used on it; the exchange while its reply is awaited."""
+    """One connected socket. ``ids`` has every ID that was used on it; who asked, while the reply is awaited."""
 
     __slots__ = ("expires", "ids", "number", "pool", "retired", "sock", "waiting")
 
@@ -43,7 +46,7 @@ class Port:
         self.sock = sock
         self.number = sock.fileno()
         self.expires = expires
-        self.ids: dict[int, Exchange | None] = {}
+        self.ids: dict[int, Exchange | Ticket | None] = {}
         self.waiting = 0
         self.retired = False
 
@@ -65,8 +68,87 @@ class Port:
         exchange.carrier = self
         self.waiting += 1
 
+    def fire(self, volley: Volley, batch: MessageBatch) -> int:
+        """Send the questions of a volley, each under an ID; how many of the first could be sent."""
+        ids = self.ids
+        tickets = volley.tickets
+        for i, ticket in enumerate(tickets):
+            message_id = draw() & 0xFFFF
+            while message_id in ids:
+                message_id = draw() & 0xFFFF
+            ids[message_id] = None
+            ticket.message_id = message_id
+            ticket.volley = volley
+            batch.put_message(i, message_id.to_bytes(2, "big") + ticket.wire)
+        volley.port = self
+        self.waiting += len(tickets)  # so that nothing that fails meanwhile closes the socket
+        sent = self._send_batch(batch, len(tickets))
+        for ticket in tickets[:sent]:
+            ids[ticket.message_id] = ticket
+        self.waiting -= len(tickets) - sent
+        self._close_if_done()
+        return sent
+
+    def _send_batch(self, batch: MessageBatch, count: int) -> int:
+        first = 0
+        refused = False
+        while first < count:
+            sent = batch.send(self.number, first, count - first)
+            if sent > 0:
+                first += sent
+            elif sent == -errno.ECONNREFUSED and not refused:
+                refused = True  # see ``send``
+                self._fail(OSError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED)))
+            elif sent != -errno.EINTR:
+                break
+        return first
+
     def read(self) -> None:
-        """Take one datagram; one that nobody waits for is dropped."""
+        """Take what is there; messages that nobody waits for are dropped."""
+        batch = self.pool.incoming
+        if batch is None:
+            self._read_one()
+            return
+        count = batch.receive(self.number)
+        if count < 0:
+            if -count not in (errno.EAGAIN, errno.EINTR):
+                self._fail(OSError(-count, os.strerror(-count)))
+            return
+        now = self.pool.now()
+        slots, headers, ids = batch.slots, batch.headers, self.ids
+        current: Volley | None = None
+        answered = 0
+        detours: list[tuple[Ticket, bytes]] = []
+        for i in range(count):
+            start = i * batch.slot_bytes
+            message = slots[start : start + headers[HEADER_WORDS * i + LENGTH_WORD]].tobytes()
+            if len(message) < HEADER_BYTES or not message[2] & 0x80:
+                continue
+            message_id = message[0] << 8 | message[1]
+            waiting = ids.get(message_id)
+            if waiting is None:
+                continue
+            if isinstance(waiting, Exchange):
+                self._take(waiting, message)
+                continue
+            ids[message_id] = None
+            self.waiting -= 1
+            if not waiting.path.arrive(waiting, message):
+                detours.append((waiting, message))
+                continue
+            if waiting.volley is not current:
+                if current is not None:
+                    current.answered(answered, now)
+                current = waiting.volley
+                answered = 0
+            answered += 1
+        if current is not None:
+            current.answered(answered, now)
+        for ticket, message in detours:
+            ticket.volley.replied(ticket, message)
+        self._close_if_done()
+
+    def _read_one(self) -> None:
         try:
             message = self.sock.recv(_READ_BYTES)
         except _READ_ERRORS:
@@ -76,32 +158,50 @@ class Port:
             return
         if len(message) < HEADER_BYTES or not message[2] & 0x80:
             return
-        exchange = self.ids.get(message[0] << 8 | message[1])
-        if exchange is None:
-            return
+        waiting = self.ids.get(message[0] << 8 | message[1])
+        if isinstance(waiting, Exchange):
+            self._take(waiting, message)
+            self._close_if_done()
+
+    def _take(self, exchange: Exchange, message: bytes) -> None:
         exact = exchange.exact
         if exact and message[HEADER_BYTES : HEADER_BYTES + len(exact)] != exact:
             return
+        self._forget(exchange)
+        exchange.asker.replied(exchange, message)
+
+    def _forget(self, exchange: Exchange) -> None:
         self.ids[exchange.message_id] = None
         exchange.carrier = None
         if exchange.deadline is not None:
             exchange.deadline.discard(exchange)
             exchange.deadline = None
         self.waiting -= 1
-        exchange.asker.replied(exchange, message)
+
+    def _close_if_done(self) -> None:
         if self.retired and not self.waiting:
             self.pool.close_port(self)
 
     def end(self, exchange: Exchange) -> None:
         """The exchange waits for no reply any more; its ID stays taken."""
-        self.ids[exchange.message_id] = None
-        exchange.carrier = None
-        if exchange.deadline is not None:
-            exchange.deadline.discard(exchange)
-            exchange.deadline = None
-        self.waiting -= 1
-        if self.retired and not self.waiting:
-            self.pool.close_port(self)
+        self._forget(exchange)
+        self._close_if_done()
+
+    def timed_out(self, volley: Volley) -> None:
+        """There are no replies to some of a volley in time."""
+        reason = UpstreamError(f"{self.describe()}: i/o timeout")
+        if not self.retired:
+            self.pool.retire(self)
+        ids = self.ids
+        self._fail_tickets([ticket for ticket in volley.tickets if ids[ticket.message_id] is ticket], reason)
+
+    def _fail_tickets(self, tickets: list[Ticket], reason: UpstreamError) -> None:
+        for ticket in tickets:
+            self.ids[ticket.message_id] = None
+        self.waiting -= len(tickets)
+        self._close_if_done()
+        for ticket in tickets:
+            ticket.volley.failed(ticket, reason)
 
     def gave_up(self, exchange: Exchange, *, timed_out: bool) -> None:
         """See Carrier."""
@@ -110,10 +210,16 @@ class Port:
         self.end(exchange)
 
     def _fail(self, error: OSError) -> None:
-        reason = UpstreamError(f"{self.describe()}: read: {error_text(error)}")
-        for exchange in [exchange for exchange in self.ids.values() if exchange is not None]:
-            self.end(exchange)
-            exchange.asker.failed(exchange, reason)
+        self.fail(UpstreamError(f"{self.describe()}: read: {error_text(error)}"))
+
+    def fail(self, reason: UpstreamError) -> None:
+        """There will be no replies on this port."""
+        waiting = [each for each in self.ids.values() if each is not None]
+        self._fail_tickets([each for each in waiting if isinstance(each, Ticket)], reason)
+        for each in waiting:
+            if isinstance(each, Exchange):
+                self.end(each)
+                each.asker.failed(each, reason)
 
     def describe(self) -> str:
         """See Carrier."""
@@ -146,6 +252,7 @@ class Ports:
         opened: Value,
     ) -> None:
         self.endpoint = endpoint
+        self.incoming = receiver.incoming
         self._receiver = receiver
         self._allowance = allowance
         self._loop = loop
@@ -164,10 +271,7 @@ class Ports:
         ports = self._ports
         number = draw()
         try:
-            if len(ports) < MOST_PORTS and self._may_open():
-                port = self._open()
-            else:
-                port = self._draw(number >> 16, exchange.started)
+            port = self._pick(number >> 16, exchange.started)
             port.send(exchange, number & 0xFFFF)
         except OSError as error:
             operation = "write" if ports else "dial"
@@ -175,6 +279,31 @@ class Ports:
         if len(port.ids) >= USES and not port.retired:
             self.retire(port)
         return None
+
+    def fire(self, volley: Volley, started: float) -> int:
+        """Send a volley from a port drawn at random; how many of its questions could be sent."""
+        batch = self._receiver.outgoing
+        if batch is None:
+            return 0
+        try:
+            port = self._pick(draw() >> 16, started)
+        except OSError:
+            return 0
+        sent = port.fire(volley, batch)
+        self._reused.value += max(0, sent - 1)
+        if len(port.ids) >= USES and not port.retired:
+            self.retire(port)
+        return sent
+
+    def now(self) -> float:
+        """The event loop's time."""
+        return self._loop.time()
+
+    def _pick(self, number: int, now: float) -> Port:
+        """A new port as long as there may be more, else one drawn by a random number. Raises OSError."""
+        if len(self._ports) < MOST_PORTS and self._may_open():
+            return self._open()
+        return self._draw(number, now)
 
     def _may_open(self) -> bool:
         allowance = self._allowance
@@ -220,7 +349,9 @@ class Ports:
             self.close_port(port)
 
     def close_port(self, port: Port) -> None:
-        """Close a retired port."""
+        """Close a retired port, unless that is done."""
+        if port.sock.fileno() < 0:
+            return
         self._retired.discard(port)
         self._receiver.remove(port.number)
         port.sock.close()
@@ -237,12 +368,9 @@ class Ports:
         if self._sweeper is not None:
             self._sweeper.cancel()
         for port in [*self._ports, *self._retired]:
-            waiting = [exchange for exchange in port.ids.values() if exchange is not None]
             if not port.retired:
                 self.retire(port)
-            for exchange in waiting:
-                port.end(exchange)
-                exchange.asker.failed(exchange, reason)
+            port.fail(reason)
         self._allowance.holders -= 1
 
 

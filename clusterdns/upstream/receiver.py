@@ -5,7 +5,11 @@ from __future__ import annotations
 
 import asyncio
 import select
+import socket
 from typing import Final, Protocol
+
+from clusterdns.sockets import mmsg
+from clusterdns.upstream.volley import MOST_QUESTIONS
 
 MOST_PORTS: Final = 1024
 """Source ports open to one upstream: with the ID they make a forged reply hit once in 2^26 tries."""
@@ -13,6 +17,8 @@ MOST_PORTS: Final = 1024
 _MOST_OPEN: Final = 16 * MOST_PORTS
 _LEAST_OPEN: Final = 16
 _BATCH: Final = 256
+_DATAGRAM_BYTES: Final = 65536
+"""No datagram is longer."""
 
 
 class Readable(Protocol):
@@ -23,11 +29,18 @@ class Readable(Protocol):
 
 
 class Receiver:
-    """Waits for datagrams on many sockets."""
+    """Waits for datagrams on many sockets.
+
+    incoming, outgoing: buffers for all of them, as only one is read or written at a time; None where the system doesn't
+        send and take several datagrams at once.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._readables: dict[int, Readable] = {}
+        batches = mmsg.available()
+        self.incoming = _batch(_DATAGRAM_BYTES) if batches else None
+        self.outgoing = _batch(mmsg.SLOT_BYTES) if batches else None
         self._epoll = select.epoll() if hasattr(select, "epoll") else None
         if self._epoll is not None:
             loop.add_reader(self._epoll.fileno(), self._read)
@@ -61,6 +74,10 @@ class Receiver:
         if self._epoll is not None:
             self._loop.remove_reader(self._epoll.fileno())
             self._epoll.close()
+
+
+def _batch(slot_bytes: int) -> mmsg.MessageBatch:
+    return mmsg.MessageBatch(socket.AF_INET, MOST_QUESTIONS, slot_bytes, connected=True)
 
 
 class Allowance:

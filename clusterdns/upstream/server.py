@@ -19,6 +19,7 @@ from clusterdns.upstream.metrics import ForwardMetrics
 from clusterdns.upstream.ports import Ports
 from clusterdns.upstream.receiver import Allowance, Receiver
 from clusterdns.upstream.streams import Streams
+from clusterdns.upstream.volley import Volley
 
 CLOSED: Final = UpstreamError("proxy: transport stopped")
 _PROBE_SECONDS: Final = 1.0
@@ -125,13 +126,23 @@ class Server:
             self._deadlines.add(exchange, exchange.started + seconds)
         return error
 
-    def count(self, rcode: int, seconds: float) -> None:
-        """A reply came after ``seconds``."""
+    def fire(self, volley: Volley, started: float, seconds: float) -> int:
+        """Send a volley and wait ``seconds`` for the replies; how many of its questions could be sent."""
+        if self.closed:
+            return 0
+        sent = self._ports.fire(volley, started)
+        if sent:
+            self._requests.value += sent
+            self._deadlines.add(volley, started + seconds)
+        return sent
+
+    def count(self, rcode: int, seconds: float, number: int = 1) -> None:
+        """So many replies came after ``seconds``."""
         metrics = self._by_rcode.get(rcode)
         if metrics is None:
             metrics = self._by_rcode[rcode] = self._metrics.durations(self.to, rcode)
-        metrics[0].observe(seconds)
-        metrics[1].value += 1
+        metrics[0].observe(seconds, number)
+        metrics[1].value += number
         if self.health.fails:
             self.health.answered()
 

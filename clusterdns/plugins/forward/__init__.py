@@ -162,12 +162,14 @@ from clusterdns.plugins.forward.options import MOST_UPSTREAMS, Stanza, parse_sta
 from clusterdns.serving.capabilities import Lease, Setup, Tap
 from clusterdns.serving.plugin import Plugin, Result
 from clusterdns.serving.query import Query
+from clusterdns.serving.relay import Plain, PlainStep
 from clusterdns.serving.reply import Reply
 from clusterdns.serving.trace import Note
 from clusterdns.upstream.address import TLS, Endpoint, Named
 from clusterdns.upstream.client import INQUIRY_SECONDS, Client, ClientOptions
 from clusterdns.upstream.health import HealthCheck
 from clusterdns.upstream.policy import SEQUENTIAL
+from clusterdns.upstream.relay import UdpRelay, may_relay
 from clusterdns.upstream.server import Server, SocketOptions
 from clusterdns.upstream.shared import Upstreams, read_tls_files, upstreams_of
 from clusterdns.upstream.tapped import attach
@@ -227,6 +229,18 @@ class Forward(Plugin):
             self._watch = None
         await asyncio.gather(*(forwarder.stop() for forwarder in self._forwarders))
 
+    def plain(self, zone: bytes) -> Plain | None:
+        """Asked by the first stanza that takes the names below a zone, unless another could better its replies."""
+        for forwarder in self._forwarders:
+            if forwarder.takes(zone):
+                return forwarder.relay
+        return PlainStep.TRANSPARENT
+
+    def plain_zones(self) -> Iterator[bytes]:
+        """What the stanzas are for, and what they leave out."""
+        for forwarder in self._forwarders:
+            yield from forwarder.zones
+
     def explain(self, query: Query) -> Iterator[Note]:
         """See Explainer."""
         for forwarder in self._forwarders:
@@ -263,6 +277,8 @@ class Forwarder:
 
     changeable: True if its upstreams may become others.
     passes_on: True if some replies are left to the next stanza.
+    zones: those at which it begins and ends to take names.
+    relay: the short way to its upstreams; None if there is none.
     """
 
     def __init__(self, stanza: Stanza, setup: Setup) -> None:
@@ -276,6 +292,8 @@ class Forwarder:
         self._resolvers: list[Server] = []
         self._targets = Targets(stanza.upstreams, self._look_up(), setup.path)
         self.client = self._new_client(stanza.client)
+        self.zones = (stanza.zone, *stanza.excepted)
+        self.relay = UdpRelay(self.client) if may_relay(stanza.client) and not self.passes_on else None
 
     def _new_client(self, options: ClientOptions) -> Client:
         metrics = self._upstreams.metrics

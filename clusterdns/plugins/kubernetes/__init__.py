@@ -179,6 +179,7 @@ from clusterdns.plugins.kubernetes.source import lease_cluster
 from clusterdns.serving.capabilities import ClusterLease, Lease, SearchPath, Setup, ZoneListener
 from clusterdns.serving.plugin import Plugin, Result, after
 from clusterdns.serving.query import Query
+from clusterdns.serving.relay import PlainStep
 from clusterdns.serving.reply import Reply, Sections, read_sections
 from clusterdns.serving.trace import Note
 from clusterdns.zone.clusterset import ClusterSetSnapshot
@@ -305,6 +306,14 @@ class Kubernetes(Plugin):
     def zone_records(self, zone: bytes) -> Iterator[Record] | None:
         """See ZoneSource: the zone of the moment in which the first record is taken."""
         return self.snapshot.records(zone) if self.ready() else None
+
+    def plain(self, zone: bytes) -> PlainStep | None:
+        """Passed on outside of the zones."""
+        return None if any(names.is_in(zone, each) for each in self.options.zone.zones) else PlainStep.TRANSPARENT
+
+    def plain_zones(self) -> tuple[bytes, ...]:
+        """See Plugin."""
+        return self.options.zone.zones
 
     def handle(self, query: Query) -> Result:
         """Answer a query for a name in the zones."""

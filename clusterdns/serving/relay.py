@@ -1,0 +1,294 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The short way of plain queries that others answer: octets in, octets on to an upstream, octets back.
+
+Theory of operation. A *plain* query is one for addresses (A, AAAA; class IN) over UDP with nothing unusual in it. Most
+chains do nothing to most of them but hand them on to ``forward``. Each plugin of a block declares what it does to plain
+queries for names below a zone (``Plugin.plain``): nothing (TRANSPARENT), shuffle the addresses of replies (SHUFFLING),
+keep replies (a Keeper), ask others (a Relay), or something else, and then the query takes the long way through
+``Engine.handle``. From that a Path is made for each zone once.
+
+A query on its Path is a Ticket: the client's octets and where they came from. The Relay sends them under an ID of its
+own. A reply that has the question, no flag that is unusual and exactly one of the forms of ``fastpath.verbatim`` goes
+back to the client, with what the Path's plugins do to it. Any other reply, and no reply in time, is a *detour*: the
+query takes the long way from its beginning, and where it comes to the plugin that asks others, that one goes on with
+what was asked already (the *attempt*) in place of asking a first time. So the short way decides nothing that is not
+plain, and what a client gets is what the long way would have given it.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from random import Random
+from typing import Any, Final, Literal, Protocol, TypeAlias, runtime_checkable
+
+from clusterdns.dns.peek import HEADER_BYTES
+from clusterdns.dns.types import FLAG_AD
+from clusterdns.fastpath.verbatim import Form, Shape, read_shape
+from clusterdns.serving.capabilities import Observer
+from clusterdns.serving.query import MAX_UDP_BYTES, MIN_UDP_BYTES, Client, Query
+from clusterdns.serving.reply import Reply
+
+_AD: Final = FLAG_AD
+_DO: Final = 0x80
+_MOST_TALLIES: Final = 1024
+_HOSTS: Final = {1: "127.0.0.1", 2: "::1"}
+
+
+class PlainStep(enum.Enum):
+    """What a plugin does to a plain query and its reply.
+
+    TRANSPARENT: nothing, and it has no answer of its own (``NameOwner.owns`` is None).
+    SHUFFLING: the addresses of a NOERROR reply change places at random.
+    """
+
+    TRANSPARENT = "transparent"
+    SHUFFLING = "shuffling"
+
+
+class Origin(Protocol):
+    """The listener that a query came to."""
+
+    @property
+    def family(self) -> Literal[1, 2]:
+        """Of its clients' addresses, see ``Client.family``."""
+
+    def answer(self, ticket: Ticket, reply: bytes) -> None:
+        """Send a reply to the client."""
+
+    def detour(self, ticket: Ticket, attempt: Attempt | None) -> None:
+        """Let the query take the long way."""
+
+
+class Attempt:
+    """What was asked on the short way for a query that then takes the long one; for the plugin that asks others.
+
+    came: when the query came, on the clock of ``time.perf_counter``.
+    """
+
+    __slots__ = ("came",)
+
+    def __init__(self, came: float) -> None:
+        self.came = came
+
+
+class Resumed(Query):
+    """A query on the long way that was on the short one before."""
+
+    __slots__ = ("attempt",)
+
+    attempt: Attempt | None
+
+    def __init__(self, packet: bytes, client: Client, attempt: Attempt) -> None:
+        super().__init__(packet, client)
+        self.attempt = attempt
+
+    def derive(self, **changes: Any) -> Query:
+        """See Query. Nothing was asked for another question."""
+        copy = super().derive(**changes)
+        assert isinstance(copy, Resumed)
+        copy.attempt = None if changes.keys() & {"name", "qtype", "qclass"} else self.attempt
+        return copy
+
+
+class Ticket:
+    """A plain query on the short way.
+
+    packet: the client's octets; the question ends at ``end``, and ``opt`` is the OPT behind it or nothing.
+    wire: what to ask, without an ID.
+    form: what addresses of its type look like.
+    origin, peer, control: where the reply goes; set by the listener.
+    flight: belongs to the Keeper.
+    message_id, volley: belong to the Relay.
+    """
+
+    __slots__ = (
+        "control", "end", "flight", "form", "message_id", "opt", "origin", "packet", "path", "peer", "volley", "wire",
+    )  # fmt: skip
+
+    origin: Origin
+    peer: bytes
+    control: bytes
+    wire: bytes
+    flight: Any
+    message_id: int
+    volley: Any
+
+    def __init__(self, packet: bytes, end: int, opt: bytes, form: Form, path: Path) -> None:
+        self.packet = packet
+        self.end = end
+        self.opt = opt
+        self.form = form
+        self.path = path
+
+    @property
+    def size_limit(self) -> int:
+        """As ``Query.size_limit``."""
+        opt = self.opt
+        return min(MAX_UDP_BYTES, max(MIN_UDP_BYTES, opt[3] << 8 | opt[4])) if opt else MIN_UDP_BYTES
+
+    @property
+    def wants_authenticated(self) -> bool:
+        """True if the client wants to know about authenticated data."""
+        return bool(self.packet[3] & _AD or (self.opt and self.opt[7] & _DO))
+
+
+@runtime_checkable
+class Keeper(Protocol):
+    """What keeps replies (``cache``)."""
+
+    def board(self, ticket: Ticket, name: bytes) -> bool | None:
+        """Decide about a query for a name (lower case): True if it is to be asked, False if it waits for the reply to
+        an identical one, None if it has to take the long way, as there is a reply.
+
+        Sets the ticket's ``wire`` and ``flight``.
+        """
+
+    def keep(self, ticket: Ticket, flags: int, shape: Shape, body: bytes) -> bytes | None:
+        """Keep the reply to a query that was asked. The body as it is to be shown, or None for a detour."""
+
+    def arrived(self, ticket: Ticket) -> Sequence[Ticket]:
+        """The reply is kept. The tickets of identical queries that wait for it."""
+
+    def gave_up(self, ticket: Ticket) -> Sequence[Ticket]:
+        """The query takes the long way, and so must those that wait for it, whose tickets are given."""
+
+
+@runtime_checkable
+class Relay(Protocol):
+    """What asks others (``forward``)."""
+
+    plugin: str
+    """The directive that the replies are from."""
+
+    def send(self, tickets: list[Ticket], now: float) -> list[Ticket]:
+        """Ask for each; those that can't be asked on the short way. ``now`` is when they came.
+
+        Each of the others ends with ``Path.arrive`` or, where that says no, ``Path.detour``.
+        """
+
+
+@runtime_checkable
+class PlainObserver(Observer, Protocol):
+    """An observer that can do with counts of plain queries that were answered alike, whatever their names."""
+
+    def observe_plain(self, query: Query, reply: Reply, size_bytes: int, number: int) -> None:
+        """``number`` queries like this one got a reply like this: of the same type, length, flags, zone, and family of
+        their clients; without an error, from the same plugin, of the same length and with the same rcode.
+        """
+
+    def observe_hit_durations(self, server: str, zone: bytes, durations: list[tuple[float, int]]) -> None:
+        """How long they took, see HitObserver."""
+
+
+Plain: TypeAlias = PlainStep | Keeper | Relay
+
+
+class Path:
+    """The way of plain queries that one server block answers for one of its zones.
+
+    server, zone, observers: of the block; see Query.
+    waiting: those that are to be sent.
+    durations: how long queries took, with their number.
+    """
+
+    def __init__(
+        self,
+        server: str,
+        zone: bytes,
+        observers: tuple[PlainObserver, ...],
+        relay: Relay,
+        keeper: Keeper | None,
+        *,
+        shuffles: bool,
+    ) -> None:
+        self.relay = relay
+        self.keeper = keeper
+        self.waiting: list[Ticket] = []
+        self.durations: list[tuple[float, int]] = []
+        self._server = server
+        self._zone = zone
+        self._observers = observers
+        self._draw = Random().random if shuffles else None
+        self._tallies: dict[tuple[int, bytes, int, int, bool], list[Any]] = {}
+
+    def arrive(self, ticket: Ticket, message: bytes) -> bool:
+        """Answer with a message of the upstream that has the right ID; False if that isn't for the short way."""
+        packet, end = ticket.packet, ticket.end
+        if (
+            message[HEADER_BYTES:end] != packet[HEADER_BYTES:end]
+            or message[2] & 0xFB != 0x80 | packet[2]  # QR and RD as they have to be, AA whatever it is, no TC
+            or message[3] & 0x1F != packet[3] & 0x10  # CD, NOERROR
+        ):
+            return False
+        shape = read_shape(message, end, ticket.form)
+        if shape is None:
+            return False
+        size = end + shape.size + len(ticket.opt)
+        if size > MIN_UDP_BYTES and size > ticket.size_limit:
+            return False
+        if self.keeper is not None:
+            return self._keep(self.keeper, ticket, message, shape)
+        if self._draw is None and not ticket.opt and not message[11]:
+            self._answer(ticket, packet[:2] + message[2:])
+            return True
+        self._answer(ticket, self._write(ticket, message[2:4], shape, message[end : end + shape.size]))
+        return True
+
+    def _keep(self, keeper: Keeper, ticket: Ticket, message: bytes, shape: Shape) -> bool:
+        end = ticket.end
+        body = keeper.keep(ticket, message[2] << 8 | message[3], shape, message[end : end + shape.size])
+        if body is None:
+            return False
+        flags = message[2:4]
+        unauthenticated = flags if not flags[1] & _AD else bytes((flags[0], flags[1] & ~_AD))
+        shown = flags if ticket.wants_authenticated else unauthenticated
+        self._answer(ticket, self._write(ticket, shown, shape, body))
+        for other in keeper.arrived(ticket):
+            if end + shape.size + len(other.opt) > other.size_limit:
+                other.origin.detour(other, None)
+                continue
+            shown = flags if other.wants_authenticated else unauthenticated
+            self._answer(other, self._write(other, shown, shape, body))
+        return True
+
+    def _write(self, ticket: Ticket, flags: bytes, shape: Shape, body: bytes) -> bytes:
+        packet, opt = ticket.packet, ticket.opt
+        if self._draw is not None and shape.number > 1:
+            turn = int(self._draw() * shape.number) * shape.record_bytes
+            body = body[turn:] + body[:turn]
+        counts = shape.counts_with_opt if opt else shape.counts
+        return b"".join((packet[:2], flags, b"\0\1", counts, packet[HEADER_BYTES : ticket.end], body, opt))
+
+    def _answer(self, ticket: Ticket, reply: bytes) -> None:
+        packet, opt, end = ticket.packet, ticket.opt, ticket.end
+        do = bool(opt) and opt[7] & _DO != 0
+        key = (ticket.origin.family, packet[end - 4 : end], len(packet), len(reply), do)
+        tally = self._tallies.get(key)
+        if tally is None:
+            if len(self._tallies) >= _MOST_TALLIES:
+                self.flush()
+            tally = self._tallies[key] = [0, packet]
+        tally[0] += 1
+        ticket.origin.answer(ticket, reply)
+
+    def detour(self, ticket: Ticket, attempt: Attempt) -> None:
+        """Let a query that was asked take the long way."""
+        others = self.keeper.gave_up(ticket) if self.keeper is not None else ()
+        ticket.origin.detour(ticket, attempt)
+        for other in others:
+            other.origin.detour(other, None)
+
+    def flush(self) -> None:
+        """Tell the observers what was answered since the last time."""
+        tallies, self._tallies = self._tallies, {}
+        durations, self.durations = self.durations, []
+        for (family, _, _, size, _), (number, packet) in tallies.items():
+            query = Query(packet, Client("udp", _HOSTS[family], 0, _HOSTS[family], 0))
+            query.server, query.zone = self._server, self._zone
+            reply = Reply(plugin=self.relay.plugin)
+            for observer in self._observers:
+                observer.observe_plain(query, reply, size, number)
+        if durations:
+            for observer in self._observers:
+                observer.observe_hit_durations(self._server, self._zone, durations)
