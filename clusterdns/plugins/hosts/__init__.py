@@ -26,8 +26,8 @@ hosts [FILE [ZONES...]] {
 ~~~
 
 * **FILE** is the file, by default `/etc/hosts`. A relative path starts at *root*.
-* **ZONES** are the zones in which names are looked for, by default those of the server block. Reverse names are looked
-  for in all zones.
+* **ZONES** are the zones whose names count, by default those of the server block. Addresses of such names have PTR
+  records in whatever zone.
 * **INLINE** are lines as in the file, `ADDRESS NAME...`. They count in addition to the file, and stand before
   `fallthrough`.
 * `ttl` is the TTL of the records, 1 to 65535, by default 3600.
@@ -77,7 +77,7 @@ example.org {
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Final
@@ -136,7 +136,7 @@ class Hosts(Plugin):
         super().__init__(options, setup)
         self._options = options
         self._path = Path(setup.path(options.path))
-        self._entries = Entries(options.inline, reverse=options.reverse)
+        self._entries = self._entries_of(options.inline)
         self._stamp: tuple[int, ...] = ()
         self._problem = ""
         self._task: Lease | None = None
@@ -195,7 +195,10 @@ class Hosts(Plugin):
         if len(octets) > MAX_FILE_BYTES:
             raise ValueError(f"it is larger than {MAX_FILE_BYTES} octets")
         lines = octets.decode("utf-8", "replace").splitlines()
-        return Entries(chain(lines, self._options.inline), reverse=self._options.reverse)
+        return self._entries_of(chain(lines, self._options.inline))
+
+    def _entries_of(self, lines: Iterable[str]) -> Entries:
+        return Entries(lines, zones=self._options.zones, reverse=self._options.reverse)
 
     def _complain(self, problem: str) -> None:
         if problem != self._problem:

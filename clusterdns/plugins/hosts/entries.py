@@ -20,14 +20,14 @@ Addresses: TypeAlias = tuple[tuple[bytes, ...], tuple[bytes, ...]]
 
 
 class Entries:
-    """What the lines say. Names are in lower-case wire form.
+    """What the lines say about names in some zones, by default all. Names are in lower-case wire form.
 
     addresses: by name; ``*`` as the first label of a name is a wildcard.
     pointers: names by reverse name, in the order of the lines.
     count: pairs of a name and an address, and of an address and a name.
     """
 
-    def __init__(self, lines: Iterable[str], *, reverse: bool = True) -> None:
+    def __init__(self, lines: Iterable[str], *, zones: tuple[bytes, ...] = (names.ROOT,), reverse: bool = True) -> None:
         self.addresses: dict[bytes, Addresses] = {}
         self.pointers: dict[bytes, tuple[bytes, ...]] = {}
         self.count = 0
@@ -35,6 +35,8 @@ class Entries:
             version = len(address) > 4
             pointer = reverse_name(address) if reverse and any(address) else b""
             for name in line_names:
+                if not any(names.is_in(name, zone) for zone in zones):
+                    continue
                 found = self.addresses.get(name, ((), ()))
                 if address not in found[version]:
                     family = (*found[version], address)

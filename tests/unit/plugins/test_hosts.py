@@ -128,12 +128,13 @@ def test_inline_lines_come_after_those_of_the_file(started, file):
     assert ask(plugin, "1.0.0.10.in-addr.arpa.", "PTR") is None
 
 
-def test_zones_bound_names_but_not_reverse_names(started, file):
+def test_zones_bound_names_and_the_names_that_addresses_have(started, file):
     plugin = started(f"hosts {file} wild.test other.test")
     assert ask(plugin, "one.test.") is None
     assert ask(plugin, "x.wild.test.") is not None
     assert ask(plugin, "nope.other.test.") == "SERVFAIL"
-    assert ask(plugin, "1.0.0.10.in-addr.arpa.", "PTR") is not None
+    assert ask(plugin, "5.0.0.10.in-addr.arpa.", "PTR").endswith("PTR exact.wild.test.")
+    assert ask(plugin, "1.0.0.10.in-addr.arpa.", "PTR") is None
 
 
 def test_fallthrough(started, file):
