@@ -104,7 +104,7 @@ from collections.abc import Iterable, Iterator
 from clusterdns.config.directive import DirectiveReader
 from clusterdns.dns import names
 from clusterdns.dns.edns import option_list
-from clusterdns.dns.types import CNAME, FLAG_TC, class_text, type_text
+from clusterdns.dns.types import ANY, CNAME, FLAG_TC, class_text, type_text
 from clusterdns.dns.wire import Record
 from clusterdns.errors import WireError
 from clusterdns.plugins.rewrite.options import Options, read_options
@@ -213,6 +213,10 @@ class Rewrite(Plugin):
         """Let the last CNAME of ``answer`` lead to ``target``, and put what that has behind it."""
         *chain, last = [record for record in answer if record.rtype == CNAME]
         chain.append(Record(last.name, CNAME, last.ttl, target, last.rclass))
+        if inner.qtype in (CNAME, ANY):  # the alias itself is the answer (RFC 1034 section 3.6.2)
+            before = reply.records(inner)
+            reply.set_records(Sections(tuple(chain), before.authority, before.additional))
+            return self._apply(steps, inner, reply)
         asked = inner.derive(name=target)
 
         def join(found: Reply) -> Result:

@@ -368,6 +368,15 @@ def test_the_rcode_and_authority_are_those_of_the_new_target():
     assert followed("cname c.test d.test", lambda name: found(f"{name} 5 IN A 10.0.0.1"), behind)[2].rcode == NOERROR
 
 
+@pytest.mark.parametrize("rtype", ["CNAME", "ANY"])
+def test_nothing_is_looked_up_for_those_who_ask_for_the_alias_itself(rtype):
+    behind = Behind("@ 60 IN CNAME c.test.", authority=("test. 5 IN NS a.",))
+    asked_names, asked, reply = followed("cname c.test d.test", lambda name: Reply(NXDOMAIN), behind, rtype=rtype)
+    assert asked_names == []
+    assert (reply.rcode, lines(reply.records(asked).answer)) == (NOERROR, ["www.example.org. 60 IN CNAME d.test."])
+    assert lines(reply.records(asked).authority) == ["test. 5 IN NS a."]
+
+
 def test_a_target_that_nobody_serves_stands_alone():
     _, asked, reply = followed("cname c.test d.test", lambda name: Reply(5))
     assert (reply.rcode, len(reply.records(asked).answer)) == (NOERROR, 2)
