@@ -94,6 +94,7 @@ from clusterdns.serving.plugin import Plugin, Result, after
 from clusterdns.serving.query import Query
 from clusterdns.serving.reply import Reply, Sections
 from clusterdns.serving.trace import Note
+from clusterdns.serving.trace import Note
 from clusterdns.serving.zones import read_fallthrough, read_zones
 from clusterdns.zone.compiler import Alias
 from clusterdns.zone.external import ExternalOptions, ExternalZones
@@ -235,6 +236,32 @@ class K8sExternal(Plugin):
                     if isinstance(plugin, ZoneListener):
                         for zone in self.options.zone.zones:
                             plugin.zone_changed(zone)
+
+    def explain(self, query: Query) -> Iterator[Note]:
+        """See Explainer."""
+        zone = self.zones.zone_of(query.key) if query.qclass == IN else None
+        found = self.zones.find(query.name, query.key, query.qtype)
+        if zone is None or found is None:
+            zones = ", ".join(map(names.to_text, self.options.zone.zones))
+            yield Note(f"passed on: the name is not in {zones}")
+            return
+        text = names.to_text(zone.name)
+        if isinstance(found, Alias):
+            target = names.to_text(found.target)
+            yield Note(f"a Service whose load balancer has the host name {target} alone, which is looked up then")
+        elif found.rcode != NXDOMAIN:
+            yield Note(f"a name of zone {text}")
+        elif not self._synced:
+            yield Note(
+                "the cluster has not been read yet, so names that aren't known yet get SERVFAIL",
+                hint="wait until the server is ready; if it never is, its log tells why the cluster can't be read",
+            )
+        else:
+            missing = f"no Service in zone {text} has this name and an address outside of the cluster"
+            if self._falls_through(query.key):
+                yield Note(f"passed on (fallthrough): {missing}")
+            else:
+                yield Note(missing, hint="its address is in spec.externalIPs or status.loadBalancer.ingress")
 
     def handle(self, query: Query) -> Result:
         """Answer a query for a name in the zones."""

@@ -292,6 +292,32 @@ def test_before_the_cluster_has_been_read_nothing_is_denied():
     assert server.ask("web.testns")[0] == "NOERROR"
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("www.example.net.", "passed on: the name is not in example.org."),
+        ("web.testns", "a name of zone example.org."),
+        (
+            "host.testns",
+            "a Service whose load balancer has the host name lb.example.com. alone, which is looked up then",
+        ),
+        ("inside.testns", "no Service in zone example.org. has this name and an address outside of the cluster"),
+    ],
+)
+def test_what_it_says_about_a_name(name, text):
+    server = External()
+    assert [note.text for note in server.plugin.explain(server.reply(name)[0])] == [text]
+
+
+def test_what_it_says_about_names_that_it_passes_on_or_does_not_know_yet():
+    server = External("k8s_external {\nfallthrough\n}")
+    (note,) = server.plugin.explain(server.reply("inside.testns")[0])
+    assert note.text.startswith("passed on (fallthrough): no Service")
+    unread = External(objects=store_of(OBJECTS, kinds=("Namespace",)))
+    (note,) = unread.plugin.explain(unread.reply("web.testns")[0])
+    assert note.text.startswith("the cluster has not been read yet")
+
+
 # Versions and transfers
 
 
