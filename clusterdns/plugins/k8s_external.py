@@ -94,7 +94,6 @@ from clusterdns.serving.plugin import Plugin, Result, after
 from clusterdns.serving.query import Query
 from clusterdns.serving.reply import Reply, Sections
 from clusterdns.serving.trace import Note
-from clusterdns.serving.trace import Note
 from clusterdns.serving.zones import read_fallthrough, read_zones
 from clusterdns.zone.compiler import Alias
 from clusterdns.zone.external import ExternalOptions, ExternalZones
@@ -284,19 +283,6 @@ class K8sExternal(Plugin):
         reply = Reply.of_compiled(self.name, found)
         reply.reusable = synced
         return reply
-
-    def explain(self, query: Query) -> Iterator[Note]:
-        """See Explainer."""
-        found = self.zones.find(query.name, query.key, query.qtype) if query.qclass == IN else None
-        if found is None:
-            yield Note(f"passed on: the name is not in {', '.join(map(names.to_text, self.options.zone.zones))}")
-        elif isinstance(found, Alias):
-            yield Note(f"the load balancer of a Service is known as {names.to_text(found.target)}")
-        elif found.rcode != NXDOMAIN:
-            yield Note("a Service has this name outside of the cluster, or it belongs to the zone itself")
-        else:
-            falls = ": passed on (fallthrough)" if self._falls_through(query.key) else ""
-            yield Note(f"no Service with an address outside of the cluster has this name{falls}")
 
     def owns(self, query: Query) -> bool | None:
         """See NameOwner."""
