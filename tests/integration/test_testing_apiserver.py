@@ -490,6 +490,15 @@ def test_answers_can_be_late(server: ApiServer) -> None:
     assert time.monotonic() - began >= 0.2
 
 
+def test_things_happen_between_two_requests(seven: ApiServer) -> None:
+    seven.when(seven.storage.compact, verb="list", after=1)
+    seven.storage.create(service("before"))
+    first = ask(seven, SERVICES, limit=3).json()
+    seven.storage.create(service("between"))
+    assert status(seven, SERVICES, **{"continue": first["metadata"]["continue"]}) == 410
+    assert seven.storage.compacted == seven.storage.revision
+
+
 # --- Who may what
 
 

@@ -68,6 +68,8 @@ class Answering:
         self, request: web.BaseRequest, seen: Request, target: Target | None, output: Output, fault: Fault | None
     ) -> web.StreamResponse:
         if fault is not None:
+            if fault.call is not None:
+                fault.call()
             await asyncio.sleep(fault.delay_seconds)
             if fault.status:
                 seen.status = fault.status

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -22,6 +23,7 @@ expired: an ERROR event with code 410, then clean.
 class Fault(msgspec.Struct, frozen=True):
     """One thing that goes wrong. ``verb`` and ``resource`` (plural) say for whom; empty is any.
 
+    call: what happens when the request comes, before it is answered, on the thread of the server.
     delay_seconds: before anything is answered.
     status, body, content_type, retry_after: an answer instead of the real one; status 0 for none.
     cut_after_bytes: the body ends there without its end; -1 for never. With ``reset`` the connection is reset.
@@ -30,6 +32,7 @@ class Fault(msgspec.Struct, frozen=True):
 
     verb: str = ""
     resource: str = ""
+    call: Callable[[], object] | None = None
     delay_seconds: float = 0.0
     status: int = 0
     body: bytes = b""

@@ -239,8 +239,16 @@ class ApiServer:
         """Answer the next requests so much later."""
         self.faults.add(Fault(verb, resource, delay_seconds=seconds), times)
 
+    def when(self, action: Callable[[], object], *, verb: str = "", resource: str = "", after: int = 0) -> None:
+        """Do something between two requests: when the next one comes, or the one ``after`` so many others, before it is
+        answered. The action may change the storage and add faults; commands to the server itself would wait for ever.
+        """
+        if after:
+            self.faults.add(Fault(verb, resource), after)
+        self.faults.add(Fault(verb, resource, call=action), 1)
+
     def heal(self) -> None:
-        """Take back what ``fail``, ``cut``, ``stall`` and ``delay`` still have to do."""
+        """Take back what ``fail``, ``cut``, ``stall``, ``delay`` and ``when`` still have to do."""
         self.faults.clear()
 
     # --- Looking on
