@@ -50,11 +50,9 @@ class HttpClient:
             raise_for_status=False,
         )
 
-    async def post(
-        self, url: str, body: bytes, *, headers: Mapping[str, str], seconds: float, connect_seconds: float
-    ) -> HttpReply:
+    async def post(self, url: str, body: bytes, *, headers: Mapping[str, str], seconds: float) -> HttpReply:
         """Send JSON, and read the whole reply within ``seconds``. Raises UpstreamError if there is none."""
-        timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=connect_seconds)
+        timeout = aiohttp.ClientTimeout(total=seconds)
         try:
             async with self._session.post(
                 url,

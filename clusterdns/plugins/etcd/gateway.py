@@ -15,7 +15,6 @@ import msgspec
 from clusterdns.errors import UpstreamError
 
 GET_SECONDS: Final = 5.0
-_LEAST_ATTEMPT_SECONDS: Final = 0.5
 _UNAUTHENTICATED: Final = 401
 _AUTH_IS_OFF: Final = "authentication is not enabled"
 
@@ -35,9 +34,7 @@ class Reply(Protocol):
 class Poster(Protocol):
     """What sends requests: ``HttpClient``."""
 
-    async def post(
-        self, url: str, body: bytes, *, headers: Mapping[str, str], seconds: float, connect_seconds: float
-    ) -> Reply:
+    async def post(self, url: str, body: bytes, *, headers: Mapping[str, str], seconds: float) -> Reply:
         """Send JSON. Raises UpstreamError."""
 
 
@@ -138,14 +135,12 @@ class Gateway:
         headers = {"Authorization": token} if token else {}
         number = len(self._endpoints)
         first = self._first
-        connect_seconds = max(_LEAST_ATTEMPT_SECONDS, GET_SECONDS / (number + 1))
+        seconds = GET_SECONDS / number  # one that hangs leaves time for the others
         failure: UpstreamError | None = None
         for place in range(number):
             endpoint = self._endpoints[(first + place) % number]
             try:
-                reply = await self._poster.post(
-                    endpoint + path, body, headers=headers, seconds=GET_SECONDS, connect_seconds=connect_seconds
-                )
+                reply = await self._poster.post(endpoint + path, body, headers=headers, seconds=seconds)
             except UpstreamError as error:
                 failure = error
                 continue
