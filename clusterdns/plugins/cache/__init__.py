@@ -196,12 +196,9 @@ class Cache(Plugin):
 
     def explain(self, query: Query) -> Iterable[Note]:
         """See Explainer."""
-        if not self._is_for(query):
-            return (Note("passed on: not a name, or a kind of query, that is cached here"),)
         key, now_seconds = _key(query), self._clock()
-        if self._flights.find(_flight_key(query, key), now_seconds) is not None and _may_follow(query):
-            return (Note("an identical query is under way, so this one waits for its reply"),)
-        return entry_notes(query, self.shelves, self.shelves.find(query, key, now_seconds), now_seconds)
+        waits = _may_follow(query) and self._flights.find(_flight_key(query, key), now_seconds) is not None
+        return entry_notes(query, self.shelves, key, now_seconds, is_for=self._is_for(query), waits=waits)
 
     def handle(self, query: Query) -> Result:
         """The reply that is kept, or that of the rest of the chain."""
