@@ -11,8 +11,20 @@ from clusterdns.serving.query import Query
 from clusterdns.serving.trace import Fact, Note
 
 
-def entry_notes(query: Query, shelves: Shelves, entry: Entry | None, now_seconds: float) -> Iterator[Note]:
-    """Whether the entry answers the query; None for a miss."""
+def entry_notes(
+    query: Query, shelves: Shelves, key: bytes, now_seconds: float, *, is_for: bool, waits: bool
+) -> Iterator[Note]:
+    """Whether an entry answers the query.
+
+    is_for: True if the query is one to be looked up here. waits: True if an identical one is under way.
+    """
+    if not is_for:
+        yield Note("passed on: not a name, or a kind of query, that is cached here")
+        return
+    if waits:
+        yield Note("an identical query is under way, so this one waits for its reply")
+        return
+    entry = shelves.find(query, key, now_seconds)
     if entry is None:
         owners = [name for name, owner in shelves.owners.items() if owner.owns(query)]
         if owners:
