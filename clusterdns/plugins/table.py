@@ -2,7 +2,8 @@
 """All directives in the order in which they see a query; what a Corefile says in which order does not matter.
 
 The order is CoreDNS's; of those that CoreDNS doesn't have, ``families`` and ``warmup`` stand behind ``acl``, and
-``explain`` sees no queries. A directive without a class is known but not implemented yet: a Corefile that uses it is refused, never served without it.
+``explain`` sees no queries. A directive without a class is known but not implemented yet: a Corefile that uses it is
+refused, never served without it.
 """
 
 from __future__ import annotations
