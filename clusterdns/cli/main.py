@@ -14,9 +14,9 @@ from typing import Final
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "serve": ("clusterdns.cli.serve", "answer DNS queries by a Corefile, or straight from a directory of manifests"),
     "check": ("clusterdns.cli.check", "report all errors and warnings of a Corefile"),
+    "fmt": ("clusterdns.cli.fmt", "format a Corefile"),
     "diff": ("clusterdns.cli.diff", "tell what another Corefile would change"),
     "explain": ("clusterdns.cli.explain", "tell why a name resolves as it does, or doesn't"),
-    "fmt": ("clusterdns.cli.fmt", "format a Corefile"),
     "plugins": ("clusterdns.cli.plugins", "list the directives"),
     "help": ("clusterdns.cli.help", "show the manual page of a directive"),
 }
