@@ -103,6 +103,8 @@ class Primary:
         corefile.write_text(COREFILE.format(manifests=self.manifests, secondary=self.secondary_port))
         self.server = start_server("-conf", str(corefile), first_name=ZONES[0])
         self.port: int = self.server.port
+        for zone in ZONES:  # there is none to transfer before the cluster has been read
+            wait_until(lambda zone=zone: not ask(self.port, zone, "AXFR").rcode())
 
     def add_service(self, name: str, number: int) -> None:
         text = SERVICE.format(name=name, address=f"10.97.0.{number}", outside=f"192.0.2.{number}")
