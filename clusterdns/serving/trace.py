@@ -17,7 +17,7 @@ import msgspec
 
 from clusterdns.dns import names
 from clusterdns.dns.types import DS, rcode_text, type_text
-from clusterdns.serving.capabilities import HitObserver, Observer
+from clusterdns.serving.capabilities import HitObserver, Observer, Tap
 from clusterdns.serving.plugin import Handler, Plugin, Result, after
 from clusterdns.serving.query import Client, Query
 from clusterdns.serving.reply import Reply
@@ -183,7 +183,9 @@ class Trace(msgspec.Struct, omit_defaults=True):
             return False, "no server block answers"
         if not block.reuse:
             strict = [
-                each.name for each in block.plugins if isinstance(each, Observer) and not isinstance(each, HitObserver)
+                each.name
+                for each in block.plugins
+                if isinstance(each, Tap) or (isinstance(each, Observer) and not isinstance(each, HitObserver))
             ]
             return False, f"{' and '.join(strict)} must see every query"
         if reply.error:

@@ -127,6 +127,7 @@ MOST_QUERIES: Final = 1000
 MOST_REPLY_BYTES: Final = 16 * 1024 * 1024
 """Of what etcd says about one name: far more than a message can hold."""
 
+_DRAIN_SECONDS: Final = 2.5
 _REMEMBERED_FAULTS: Final = 256
 
 
@@ -150,6 +151,7 @@ class Etcd(Plugin):
         self._store: KeyValueStore | None = None
         self._http: HttpClient | None = None
         self._under_way = 0
+        self._idle: asyncio.Future[None] | None = None
         self._complained: dict[tuple[str, str], None] = {}
 
     async def start(self) -> None:
@@ -173,14 +175,17 @@ class Etcd(Plugin):
         )
 
     async def stop(self, final: bool) -> None:
-        """Close the connections."""
+        """Wait for what is under way, and close the connections."""
+        if self._under_way:
+            self._idle = asyncio.get_running_loop().create_future()
+            await asyncio.wait([self._idle], timeout=_DRAIN_SECONDS)
         if self._http is not None:
             http, self._http = self._http, None
             await http.close()
 
     def explain(self, query: Query) -> Iterator[Note]:
         """See Explainer."""
-        zone = next((each for each in names.suffixes(query.key) if each in self._zones), None)
+        zone = self._zone_of(query)
         place = self._tree.place(query.key)
         if zone is None or query.qclass != IN or query.opcode != QUERY:
             yield Note(f"passed on: the name is not in {', '.join(map(names.to_text, self._options.zones))}")
@@ -191,7 +196,7 @@ class Etcd(Plugin):
 
     def handle(self, query: Query) -> Result:
         """Answer a query for a name in the zones."""
-        zone = next((each for each in names.suffixes(query.key) if each in self._zones), None)
+        zone = self._zone_of(query)
         if zone is None or query.qclass != IN or query.opcode != QUERY:
             return self.next(query)
         if query.qtype in (AXFR, IXFR):
@@ -199,6 +204,9 @@ class Etcd(Plugin):
         if self._under_way >= MOST_QUERIES:
             return Reply.failure(f"{self.name}: {MOST_QUERIES} queries wait for etcd already", plugin=self.name)
         return self._answer(query, zone)
+
+    def _zone_of(self, query: Query) -> bytes | None:
+        return next((each for each in names.suffixes(query.key) if each in self._zones), None)
 
     async def _answer(self, query: Query, zone: bytes) -> Reply:
         self._under_way += 1
@@ -208,6 +216,8 @@ class Etcd(Plugin):
             return Reply.failure(f"{self.name}: {error}", plugin=self.name)
         finally:
             self._under_way -= 1
+            if not self._under_way and self._idle is not None and not self._idle.done():
+                self._idle.set_result(None)
         if found is None and any(names.is_in(query.key, each) for each in self._options.fallthrough):
             result = self.next(query)
             reply = result if isinstance(result, Reply) else await result
@@ -228,7 +238,12 @@ class Etcd(Plugin):
             return _elsewhere(query.derive(name=name), result if isinstance(result, Reply) else await result)
 
         services = Services(self._store, self._tree, self._options.leases, self._complain)
-        return await Synthesis(services, zone, resolve).find(query.name, query.qtype)
+        try:
+            return await Synthesis(services, zone, resolve).find(query.name, query.qtype)
+        finally:
+            if query.trace is not None:
+                for key, number in services.found.items():
+                    query.trace.note(self.name, f"keys {'below' if key.endswith('/') else 'at'} {key}: {number}")
 
     def _complain(self, key: str, reason: str) -> None:
         """Log what is wrong with a value, once."""

@@ -42,12 +42,14 @@ class Services:
     """What etcd says, for one query.
 
     complain: told about values that are no messages: key and reason.
+    found: how many values there are at each key that was read, and below each that ends with a slash.
     """
 
     def __init__(
         self, store: KeyValueStore, tree: Tree, bounds: LeaseBounds, complain: Callable[[str, str], None]
     ) -> None:
         self.tree = tree
+        self.found: dict[str, int] = {}
         self._store = store
         self._bounds = bounds
         self._complain = complain
@@ -89,8 +91,8 @@ class Services:
         place = self.tree.place(key)
         if place is None:
             return None
-        found = () if exact else await self._store.get_below(place.key + b"/")
-        found = found or await self._store.get(place.key)
+        found = () if exact else self._note(place.key + b"/", await self._store.get_below(place.key + b"/"))
+        found = found or self._note(place.key, await self._store.get(place.key))
         if not found:
             return None
         services, faults = [], []
@@ -106,6 +108,10 @@ class Services:
         if faults and not services:
             raise UpstreamError(faults[0])
         return tuple(services)
+
+    def _note(self, key: bytes, found: tuple[KeyValue, ...]) -> tuple[KeyValue, ...]:
+        self.found[key.decode("utf-8", "surrogateescape")] = len(found)
+        return found
 
     async def _learn_leases(self, leases: Iterable[str]) -> None:
         new = [lease for lease in dict.fromkeys(leases) if lease != "0" and lease not in self._lease_seconds]

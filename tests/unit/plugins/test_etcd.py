@@ -4,14 +4,17 @@
 import asyncio
 
 import pytest
-from support.directives import FakeSetup, finished, make, query
+from support.directives import FakeSetup, client, finished, make, query
 from support.etcd_memory import MemoryStore
+from support.serving import make_engine, wire
 
 from clusterdns.dns.masterfile import parse_record, record_text
+from clusterdns.dns.names import ROOT
 from clusterdns.dns.types import FLAG_AA, FLAG_TC, NOERROR, NXDOMAIN, REFUSED, SERVFAIL, SOA
 from clusterdns.errors import LifecycleError, UpstreamError
 from clusterdns.plugins import etcd
 from clusterdns.serving.reply import Reply, Sections
+from clusterdns.serving.trace import Trace, watch
 
 KEYS = {"org/example/a/x": {"host": "10.0.0.1"}, "org/example/out": {"host": "www.example.net"}}
 
@@ -150,6 +153,50 @@ def test_an_alias_is_followed_by_asking_this_server():
 def test_silence_about_a_target_is_a_failure():
     reply, _ = ask(plugin_with(), "out.example.org.", resolve=lambda query, name, qtype: Reply.no_reply("erratic"))
     assert reply.rcode == SERVFAIL
+
+
+def test_a_stop_waits_for_what_is_under_way():
+    gate = asyncio.Event()
+
+    class Waiting(MemoryStore):
+        async def get_below(self, prefix):
+            await gate.wait()
+            return await super().get_below(prefix)
+
+    plugin = plugin_with(store=Waiting(KEYS))
+
+    async def steps():
+        asked = asyncio.ensure_future(plugin.handle(query("a.example.org.")))
+        await asyncio.sleep(0)
+        stopped = asyncio.ensure_future(plugin.stop(False))
+        await asyncio.sleep(0.01)
+        assert not stopped.done()
+        gate.set()
+        await stopped
+        return await asked
+
+    assert asyncio.run(steps()).rcode == NOERROR
+
+
+def test_what_was_read_is_explained():
+    plugin = plugin_with("etcd {\n endpoint http://etcd:2379\n}")
+    engine = make_engine({".": [plugin]})
+    for block in engine.router.blocks[ROOT]:
+        block.watch(watch)
+
+    def notes(name):
+        trace = Trace()
+        output = engine.handle(wire(name), client(), trace)
+        if not isinstance(output, bytes):
+            asyncio.run(output)
+        return [note.text for note in trace.visits[0].notes]
+
+    asks = "asks etcd at http://etcd:2379 for keys of this name and what is below it"
+    assert notes("a.example.org.") == [asks, "keys below /skydns/org/example/a/: 1"]
+    nothing = ["keys below /skydns/org/example/b/: 0", "keys at /skydns/org/example/b: 0"]
+    assert notes("b.example.org.") == [asks, *nothing]
+    assert notes("example.com.") == ["passed on: the name is not in example.org."]
+    assert notes("a/b.example.org.") == ["a label of the name has a slash in it, so no key is for it"]
 
 
 def test_a_bad_value_is_logged_once(caplog):

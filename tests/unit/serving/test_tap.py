@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a Tap is shown: the octets that came and those that went, once each."""
 
+import json
+
 import dns.message
+import msgspec
 from support.serving import Answering, Counting, client, make_engine, wire
 
 from clusterdns.dns.masterfile import parse_record
@@ -95,8 +98,10 @@ def test_look_ups_of_our_own_and_explained_queries_are_not_shown():
     engine = make_engine({"example.org.": [tap, Answering(alias)]})
     engine.handle(wire(), client())
     assert [kind for kind, *_ in tap.seen] == ["query", "reply"]
-    engine.handle(wire(), client(), Trace())
+    trace = Trace()
+    engine.handle(wire(), client(), trace)
     assert len(tap.seen) == 2
+    assert "tapping must see every query" in json.dumps(msgspec.to_builtins(trace))
 
 
 def test_a_block_with_nothing_but_a_tap_has_no_answer():
