@@ -8,9 +8,10 @@ import os
 import signal
 import socket
 import ssl
+import subprocess
 import time
 import urllib.request
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -471,6 +472,51 @@ def test_the_way_of_a_forwarded_query(start_server: Any, tmp_path: Path) -> None
     times = [asked["query_ns"], forwarded["query_ns"], answered["response_ns"], replied["response_ns"], time.time_ns()]
     assert times == sorted(times)
     assert (answered["query_ns"], replied["query_ns"]) == (forwarded["query_ns"], asked["query_ns"])
+
+
+@pytest.fixture
+def coredns(tmp_path: Path) -> Iterator[Callable[[str], int]]:
+    """Starts CoreDNS with a Corefile; the port."""
+    program = os.environ.get("COREDNS")
+    if not program:
+        pytest.skip("the environment variable COREDNS names no program")
+    processes = []
+
+    def start(text: str) -> int:
+        port = free_port()
+        path = tmp_path / "Corefile.coredns"
+        path.write_text(text.replace("PORT", str(port)))
+        command = [program, "-conf", str(path)]
+        processes.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+        return port
+
+    yield start
+    for process in processes:
+        process.terminate()
+        process.wait(10)
+
+
+def test_coredns_sends_the_same_fields(start_server: Any, coredns: Any, tmp_path: Path) -> None:
+    one, two = Listening(str(tmp_path / "one")), Listening(str(tmp_path / "two"))
+    with one as theirs, two as ours, UpstreamThread() as upstream:
+        text = (
+            ".:PORT {\n bind 127.0.0.1\n metadata\n dnstap TAP full {\n  identity me\n  version mine\n"
+            f'  extra "{{name}} {{proto}} {{rcode}} {{/forward/upstream}}"\n }}\n forward . {upstream.address}\n}}\n'
+        )
+        port = coredns(text.replace("TAP", one.address))
+        server = serve(start_server, tmp_path, text.replace("TAP", two.address))
+        theirs.wait(lambda: theirs.connections)
+        for place in (port, server.port):
+            for ask_by, name in ((dns.query.udp, "www.example.test."), (dns.query.tcp, "nx.example.test.")):
+                ask_by(dns.message.make_query(name, "A"), "127.0.0.1", port=place, timeout=5)
+        names = ("www.example.test.", "nx.example.test.")
+        ours.wait(lambda: all(len(of(each, name)) == 4 for each in (theirs, ours) for name in names))
+        for name in names:
+            for their, our in zip(of(theirs, name), of(ours, name), strict=True):
+                same = ("type", "identity", "version", "extra", "socket_family", "socket_protocol", "query_address")
+                assert [our.get(part, "127.0.0.1") for part in same] == [their[part] for part in same]
+                more = {"response_address", "response_port", "query_address", "query_port"}  # see docs/differences.md
+                assert our.keys() ^ their.keys() <= more
 
 
 def test_a_question_that_nobody_answers_has_no_response(start_server: Any, tmp_path: Path) -> None:
