@@ -84,6 +84,9 @@ from clusterdns.zone.tree import is_newer, soa_numbers
 MAX_NOTIFYING: Final = 16
 """Servers told at a time: those that don't answer hold up the others only when there are many."""
 
+_LOOK_SECONDS: Final = 1.0
+"""How often zones are looked at that couldn't be read yet."""
+
 NOTIFY_GAP_SECONDS: Final = 5.0
 """Between NOTIFYs about one zone: a cluster may change 20 times a second, and each NOTIFY makes a transfer."""
 
@@ -169,6 +172,7 @@ class Transfer(Plugin):
         self._changed: dict[bytes, float] = {}
         """When somebody is to be told, by zone, in seconds of the clock."""
         self._told: dict[bytes, float] = {}
+        self._unread: set[bytes] = set()
         self._wake = asyncio.Event()
         self._task: Lease | None = None
 
@@ -176,9 +180,7 @@ class Transfer(Plugin):
         """Tell the secondary servers of all zones that there are."""
         if self.setup.listen and any(use.secondaries for use in self._uses):
             for source in self._sources():
-                for zone in source.transferable():
-                    if source.zone_records(zone) is not None:
-                        self.zone_changed(zone)
+                self._unread.update(source.transferable())
             self._task = self.services.spawn("transfer: notify", self._notify_forever())
 
     async def stop(self, final: bool) -> None:
@@ -246,6 +248,7 @@ class Transfer(Plugin):
 
     def zone_changed(self, zone: bytes) -> None:
         """See ZoneListener."""
+        self._unread.discard(zone)
         if zone not in self._changed:
             told_seconds = self._told.get(zone)
             now_seconds = self._clock()
@@ -273,13 +276,23 @@ class Transfer(Plugin):
         """Until a zone is due."""
         while True:
             self._wake.clear()
+            self._look_for_unread()
             due_seconds = min(self._changed.values(), default=math.inf)
             left_seconds = due_seconds - self._clock()
             if left_seconds <= 0:
                 return
+            if self._unread:
+                left_seconds = min(left_seconds, _LOOK_SECONDS)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(None if left_seconds == math.inf else left_seconds):
                     await self._wake.wait()
+
+    def _look_for_unread(self) -> None:
+        """A zone may be read without a change: that of a cluster with nothing in it."""
+        for source in self._sources() if self._unread else ():
+            for zone in source.transferable():
+                if zone in self._unread and source.zone_records(zone) is not None:
+                    self.zone_changed(zone)
 
     async def _notify(self, limit: asyncio.Semaphore, zone: bytes, secondary: Endpoint, source: str) -> None:
         async with limit:

@@ -18,6 +18,7 @@ answered NXDOMAIN to a query for A or AAAA records, with RD set, of a name `REST
   to other servers, if it ends in an existing namespace; in `svc` or `pod`, `svc.ZONE` or `pod.ZONE`, **ZONE**, or the
   beginning of one of these such as `svc.cluster`; in another zone of this server block; in `local` (RFC 6762) or
   a number; or in a name after `except`;
+* this server has NXDOMAIN for `REST.svc.ZONE` and `REST.ZONE`, too, so that the client will come to its last query;
 * the same was not looked up within the last second or two, and there aren't too many look-ups.
 
 A namespace that has the name of a top-level domain, such as `dev`, keeps names below that domain from being looked up.
@@ -47,9 +48,9 @@ warmup {
   it had to be asked for, `failed` if there was none within 6 seconds, or SERVFAIL or REFUSED.
 * `clusterdns_warmup_used_total{server, view}` - those whose name was then asked for in this server block.
 * `clusterdns_warmup_skipped_total{server, view, reason}` - misses of the first search domain without a look-up:
-  `internal` if the rest is no name from outside, `client` if it isn't a Pod of the namespace, `recent` if there was one
-  shortly before, `concurrent` and `rate` if there were too many. A reply that is sent again from memory isn't
-  counted, and is after a second at most looked at again.
+  `internal` if the rest is no name from outside, `exists` if it is found in another search domain, `client` if it isn't
+  a Pod of the namespace, `recent` if there was one shortly before, `concurrent` and `rate` if there were too many. A
+  reply that is sent again from memory isn't counted, and is after a second at most looked at again.
 
 ## Examples
 
@@ -120,6 +121,7 @@ _KINDS: Final = (_SVC, b"\x03pod")
 _MDNS: Final = names.from_text("local.")
 
 _INTERNAL: Final = "internal"
+_EXISTS: Final = "exists"
 _CLIENT: Final = "client"
 _RECENT: Final = "recent"
 _CONCURRENT: Final = "concurrent"
@@ -265,7 +267,7 @@ class Warmup(Plugin):
             return self.next(query)
         key = query.key
         for domain in self._search_domains:
-            if key.endswith(domain) and names.is_in(key, domain):
+            if key.endswith(domain) and names.is_in(key, domain) and query.trace is None:  # to explain has no effects
                 return after(self.next(query), partial(self._answered, query, len(domain)))
         if self._recent.use((key, query.qtype, _flags(query))):
             self._used.labels(query.server, self.setup.view).inc()
@@ -283,9 +285,9 @@ class Warmup(Plugin):
         name = query.name[: -domain_bytes - len(labels[-1]) - 1] + names.ROOT
         reason = self._reason_to_skip(query, cluster, namespace, name)
         if reason:
-            self._skipped.labels(query.server, self.setup.view, reason).inc()
+            self._skip(query, reason)
         else:
-            self._begin(query, name)
+            self._begin(query, name, query.name[-domain_bytes:])
         if reason != _INTERNAL:
             reply.transient = True  # or it would be sent again from memory long after what was looked up has expired
         return reply
@@ -307,27 +309,43 @@ class Warmup(Plugin):
             return _CONCURRENT
         return _RATE if self._recent.count >= self._options.max_rate else ""
 
-    def _begin(self, query: Query, name: bytes) -> None:
+    def _skip(self, query: Query, reason: str) -> None:
+        self._skipped.labels(query.server, self.setup.view, reason).inc()
+
+    def _begin(self, query: Query, name: bytes, domain: bytes) -> None:
         self._recent.add((name.lower(), query.qtype, _flags(query)))
         mark = object()
-        self._leases[mark] = self.services.spawn("warmup: look-up", self._look_up(mark, query, name))
+        self._leases[mark] = self.services.spawn("warmup: look-up", self._run(mark, query, name, domain))
 
-    async def _look_up(self, mark: object, query: Query, name: bytes) -> None:
+    async def _run(self, mark: object, query: Query, name: bytes, domain: bytes) -> None:
         """In a task of its own, so that it begins when the client has got its reply."""
         result = "failed"
         try:
-            asker = query.derive(depth=_AS_A_CLIENT)
-            found = asker.resolve(asker, name, query.qtype)
-            at_hand = isinstance(found, Reply)
             async with asyncio.timeout(LOOK_UP_SECONDS):
-                reply = found if isinstance(found, Reply) else await found
-            if reply.rcode not in (SERVFAIL, REFUSED) and not reply.error:
-                result = "ready" if at_hand else "resolved"
+                result = await _look_up(query, name, domain)
         except TimeoutError:
             self.log.debug("%s was not resolved in time", names.to_text(name))
         finally:
             self._leases.pop(mark, None)
-            self._lookups.labels(query.server, self.setup.view, result).inc()
+            if result == _EXISTS:
+                self._skip(query, _EXISTS)
+            else:
+                self._lookups.labels(query.server, self.setup.view, result).inc()
+
+
+async def _look_up(query: Query, name: bytes, domain: bytes) -> str:
+    """Ask as the client will: with the search domains ``svc.ZONE`` and ``ZONE``, then for the name; the result."""
+    asker = query.derive(depth=_AS_A_CLIENT)
+    for suffix in (domain, domain[len(_SVC) :]):
+        found = asker.resolve(asker, name[:-1] + suffix, query.qtype)
+        reply = found if isinstance(found, Reply) else await found
+        if reply.rcode != NXDOMAIN:
+            return _EXISTS
+    found = asker.resolve(asker, name, query.qtype)
+    reply = found if isinstance(found, Reply) else await found
+    if reply.rcode in (SERVFAIL, REFUSED) or reply.error:
+        return "failed"
+    return "ready" if found is reply else "resolved"
 
 
 class _Recent:

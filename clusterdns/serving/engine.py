@@ -30,7 +30,7 @@ from clusterdns.serving.relay import Attempt, Resumed
 from clusterdns.serving.reply import Reply
 from clusterdns.serving.router import Router
 from clusterdns.serving.shortcut import Shortcut
-from clusterdns.serving.trace import Trace, TracedQuery, begin_inner
+from clusterdns.serving.trace import Trace
 
 MAX_LOOKUP_DEPTH: Final = 8
 """Internal look-ups that may lead to one another: more than any CNAME chain that is meant, few enough to end a loop."""
@@ -106,13 +106,14 @@ class Engine:
             if attempt is not None:
                 query: Query = Resumed(packet, client, attempt)
             else:
-                query = Query(packet, client) if trace is None else TracedQuery(packet, client, trace)
+                query = Query(packet, client)
         except QueryError as error:
             return refuse(packet, error)
         query.server = self.server
         query.resolve = self.resolve
         route = self.router.route(query)
         if trace is not None:
+            query.trace = trace
             trace.follow(query, self.router, route)
         if query.qclass != IN and not self._any_class:
             return self._write(query, None, Reply(REFUSED), started)
@@ -163,7 +164,7 @@ class Engine:
         inner = query.derive(name=name, qtype=qtype, depth=depth)
         route = self.router.route(inner)
         if query.trace is not None:
-            begin_inner(inner, self.router, route)
+            inner.trace = query.trace.lead_to(inner, self.router, route)
         if route is None:
             return Reply(REFUSED)
         inner.zone, block, by_client = route

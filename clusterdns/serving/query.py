@@ -73,14 +73,13 @@ class Query(Peek):
     depth: how many internal look-ups led to this one, 0 for a client's query.
     derived: True if it differs from what the client sent.
     metadata: what the plugins of the server block know about the client's query; nothing without ``metadata``.
-    trace: what happens to it, only for queries that are explained (``TracedQuery``).
+    trace: what happens to it, only for queries that are explained.
     attempt: what was asked for it already, on the short way (``Resumed``).
     received_ns: when the client's query came, in nanoseconds since the epoch; only set where its block has a Tap.
     """
 
-    __slots__ = ("client", "depth", "derived", "metadata", "received_ns", "resolve", "server", "zone")
+    __slots__ = ("client", "depth", "derived", "metadata", "received_ns", "resolve", "server", "trace", "zone")
 
-    trace: Trace | None = None
     attempt: Attempt | None = None
 
     resolve: Callable[[Query, bytes, int], Reply | Awaitable[Reply]]
@@ -94,6 +93,7 @@ class Query(Peek):
         self.depth = 0
         self.derived = False
         self.metadata: Metadata = NO_METADATA
+        self.trace: Trace | None = None
 
     @property
     def id(self) -> int:
@@ -145,6 +145,7 @@ class Query(Peek):
         copy.depth = self.depth if depth is None else depth
         copy.derived = True
         copy.metadata = self.metadata
+        copy.trace = self.trace
         copy.flags = self.flags & (FLAG_RD | FLAG_CD | FLAG_AD)
         copy.opcode = QUERY if name is not None else self.opcode
         copy.name = self.name if name is None else name

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What happens to one query on its way through the server, for ``clusterdns explain``.
 
-A query that is explained is a ``TracedQuery``: its ``trace`` is told which server blocks were considered, which
-directives it came to, what each of them says about it, and what came back. Other queries have no trace, and no
+A query that is explained has a ``trace``, which is told which server blocks were considered, which directives it came
+to, what each of them says about it, and what came back. Other queries have none, and no
 directive of theirs is watched: the chains are linked with watchers only while a query is explained, so a normal query
 pays for none of this but the question whether it has a trace, in the few places that ask.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 
@@ -19,7 +19,7 @@ from clusterdns.dns import names
 from clusterdns.dns.types import DS, rcode_text, type_text
 from clusterdns.serving.capabilities import HitObserver, Observer, Tap
 from clusterdns.serving.plugin import Handler, Plugin, Result, after
-from clusterdns.serving.query import Client, Query
+from clusterdns.serving.query import Query
 from clusterdns.serving.reply import Reply
 
 if TYPE_CHECKING:
@@ -213,31 +213,6 @@ class Trace(msgspec.Struct, omit_defaults=True):
                 return f"{plugin.name} took more into account than the octets of the query"
             return f"this reply of {plugin.name} is for this query alone"
         return "something changed while the query was under way"
-
-
-class TracedQuery(Query):
-    """A query whose way is recorded, and those that are derived from it."""
-
-    __slots__ = ("trace",)
-
-    trace: Trace
-
-    def __init__(self, packet: bytes, client: Client, trace: Trace) -> None:
-        super().__init__(packet, client)
-        self.trace = trace
-
-    def derive(self, **changes: Any) -> Query:
-        """See Query."""
-        copy = super().derive(**changes)
-        assert isinstance(copy, TracedQuery)
-        copy.trace = self.trace
-        return copy
-
-
-def begin_inner(query: Query, router: Router, route: Route | None) -> None:
-    """``query`` is one that the server asks itself: it goes on with a trace of its own."""
-    if isinstance(query, TracedQuery):
-        query.trace = query.trace.lead_to(query, router, route)
 
 
 def watch(plugin: Plugin | None, handle: Handler) -> Handler:

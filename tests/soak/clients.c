@@ -23,6 +23,7 @@ enum {
     SERVICES = 500,         // as in site_files.py
     LASTING_SERVICES = 400, // those after them come and go
     SHOWN = 10,
+    REMEMBERED = 8, // a reply may come when the client has given up several queries
     SPARE_FILES = 64,
 };
 static const uint64_t MILLISECOND = 1000000, SECOND = 1000000000, LOST_AFTER = 6 * 1000000000ull, SCAN_EVERY = 4000000;
@@ -42,7 +43,8 @@ struct client {
     int fd;
     int waiting;
     uint64_t sent_at, wakes_at;
-    struct question now, before; // ``before`` is the one that was asked last before it
+    struct question questions[REMEMBERED]; // those asked last, in a ring
+    unsigned latest;
 };
 
 static struct client *clients;
@@ -176,25 +178,28 @@ static void think(struct client *client, uint64_t now, uint64_t average) {
 static void take_reply(struct client *client, const unsigned char *reply, size_t length, uint64_t now, uint64_t average) {
     char name[NAME_BYTES] = "";
     if (length >= HEADER_BYTES + 5) name_text(reply + HEADER_BYTES, name);
-    if (client->waiting && has_question(&client->now, reply, length)) {
+    struct question *latest = &client->questions[client->latest];
+    if (client->waiting && has_question(latest, reply, length)) {
         int rcode = reply[3] & 15;
         add_latency(&latencies, now - client->sent_at);
-        client->now.answered = 1;
-        if (is_right(&client->now, reply, length)) {
+        latest->answered = 1;
+        if (is_right(latest, reply, length)) {
             right++;
         } else if (rcode == 2 || rcode == 5) {
             failed++;
         } else {
             wrong++;
             show("wrong: %s rcode %d, %d answers, %08x", name, rcode, reply[6] << 8 | reply[7],
-                 first_address(&client->now, reply, length));
+                 first_address(latest, reply, length));
         }
         think(client, now, average);
         return;
     }
-    const struct question *known = has_question(&client->now, reply, length)      ? &client->now
-                                   : has_question(&client->before, reply, length) ? &client->before
-                                                                                  : NULL;
+    const struct question *known = NULL;
+    for (unsigned i = 0; i < REMEMBERED && !known; i++) {
+        const struct question *question = &client->questions[(client->latest + REMEMBERED - i) % REMEMBERED];
+        if (has_question(question, reply, length)) known = question;
+    }
     if (!known) {
         foreign++;
         show("of another: %s", name);
@@ -207,12 +212,13 @@ static void take_reply(struct client *client, const unsigned char *reply, size_t
 }
 
 static void ask(struct client *client, uint64_t now) {
-    client->before = client->now;
-    make_question(&client->now);
+    client->latest = (client->latest + 1) % REMEMBERED;
+    struct question *question = &client->questions[client->latest];
+    make_question(question);
     client->waiting = 1;
     client->sent_at = now;
     sent++;
-    send(client->fd, client->now.bytes, client->now.length, 0);
+    send(client->fd, question->bytes, question->length, 0);
 }
 
 static long scan(uint64_t now, int asking, int all, uint64_t average) {

@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
+from pathlib import Path
 
 _METRICS = {
     "go_goroutines": "tasks",
@@ -69,6 +70,12 @@ class Observer:
                 self.observations.append(observe(self.port, time.monotonic() - self._started))
             except (OSError, urllib.error.URLError):
                 self.failures += 1
+
+
+def kernel_drops(port: int) -> int:
+    """Datagrams to a UDP port of this machine that found the buffer of its socket full, as Linux counts them."""
+    rows = [line.split() for line in Path("/proc/net/udp").read_text().splitlines()[1:]]
+    return sum(int(row[-1]) for row in rows if int(row[1].rpartition(":")[2], 16) == port)
 
 
 def growths(observations: list[Observation]) -> list[str]:

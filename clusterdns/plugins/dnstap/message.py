@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 
 _SECOND: Final = 1_000_000_000
-_REMEMBERED_ADDRESSES: Final = 4096
+_REMEMBERED: Final = 4096
 
 
 class Kind(enum.IntEnum):
@@ -56,6 +56,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     octets: bytes = b""
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def varint(value: int) -> bytes:
     """A variable-length integer: seven bits an octet, the lowest first."""
     out = bytearray()
@@ -81,12 +82,12 @@ def fixed(number: int, value: int) -> bytes:
     return varint(number << 3 | 5) + value.to_bytes(4, "little")
 
 
-@lru_cache(maxsize=_REMEMBERED_ADDRESSES)
+@lru_cache(maxsize=_REMEMBERED)
 def _packed(address: str) -> bytes:
     return ip_address(address.partition("%")[0]).packed
 
 
-@lru_cache(maxsize=_REMEMBERED_ADDRESSES)
+@lru_cache(maxsize=_REMEMBERED)
 def _socket(kind: Kind, protocol: SocketProtocol, query_address: str, response_address: str) -> bytes:
     """The fields up to the addresses, which must be of one family; clients come again."""
     addresses = [_packed(address) if address else b"" for address in (query_address, response_address)]

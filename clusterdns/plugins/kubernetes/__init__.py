@@ -293,7 +293,7 @@ class Kubernetes(Plugin):
     def _apply(self, changes: ChangeSet) -> None:
         if self.snapshot.apply(changes):
             self.setup.publish()
-            if self.snapshot.synced:
+            if self.ready():
                 for plugin in self.setup.siblings.values():
                     if isinstance(plugin, ZoneListener):
                         for zone in self.options.zone.zones:

@@ -226,6 +226,30 @@ def test_of_one_zone_they_are_told_seldom_but_of_its_last_version(monkeypatch):
     assert [moment for moment, zone in told if zone == "other.test."] == [1.0]
 
 
+def test_they_are_told_of_zones_that_are_read_later(monkeypatch):
+    monkeypatch.setattr(transfer, "_LOOK_SECONDS", 0.001)
+    told = asyncio.Queue()
+
+    async def send(zone, secondary, source):
+        told.put_nowait(names.to_text(zone))
+
+    async def run():
+        monkeypatch.setattr(transfer, "send_notify", send)
+        await made.start()
+        task = asyncio.ensure_future(made.services.spawned[0][0])
+        assert await told.get() == "example.org."
+        assert told.empty()
+        source.zone_records = lambda zone: ZONE.records()
+        async with asyncio.timeout(5):
+            assert await told.get() == "empty.example.org."
+        task.cancel()
+
+    made = plugin("transfer . {\nto 192.0.2.1\n}")
+    source = made.setup.siblings["file"]
+    finished(run())
+    assert told.empty()
+
+
 def test_nobody_is_told_with_a_star_or_of_other_zones(monkeypatch):
     assert notified(monkeypatch, "transfer {\nto *\n}") == []
     assert notified(monkeypatch, "transfer a.test {\nto 192.0.2.1\n}", changes=[ORIGIN]) == []

@@ -58,6 +58,8 @@ class Server:
         self.plugin = Warmup(parse(text), self.setup, clock=lambda: self.now)
         self.plugin.next = lambda query: self.denial()
         self.answer = answer or (lambda query: Reply(plugin="forward"))
+        self.existing = {}
+        self.tried = []
         self.looked_up = []
         finished(self.plugin.start())
 
@@ -68,6 +70,10 @@ class Server:
 
     def resolve(self, query, name, qtype):
         inner = query.derive(name=name, qtype=qtype, depth=query.depth + 1)
+        zone = next((each for each in self.cluster.search_zones if names.is_in(inner.key, each)), None)
+        if zone is not None:
+            self.tried.append(names.to_text(name))
+            return self.existing.get(names.to_text(name)) or self.denial()
         self.looked_up.append(inner)
         return self.answer(inner)
 
@@ -272,6 +278,21 @@ def test_look_ups_in_a_second_are_bounded():
     assert server.ask("n4.example.com.prod.svc.cluster.local.") == ["n4.example.com."]
 
 
+def test_what_another_search_domain_completes_is_not_looked_up():
+    server = Server()
+    assert server.ask("Api.Example.com.Prod.svc.Cluster.local.") == ["Api.Example.com."]
+    assert server.tried == ["Api.Example.com.svc.Cluster.local.", "Api.Example.com.Cluster.local."]
+    server.existing = {
+        "one.tools.svc.cluster.local.": Reply(plugin="hosts"),
+        "two.tools.cluster.local.": Reply(plugin="hosts"),
+        "three.tools.cluster.local.": Reply(SERVFAIL, plugin="file"),
+    }
+    for label in ("one", "two", "three"):
+        assert server.ask(f"{label}.tools.prod.svc.cluster.local.") == []
+    assert server.skipped("exists") == 3
+    assert server.results() == {"ready": 1}
+
+
 def test_results_are_counted():
     async def later(reply):
         return reply
@@ -320,6 +341,14 @@ def test_names_that_are_then_asked_for_are_counted_once():
     server.now += 1.0
     server.handle("Api.Example.com.", "AAAA")
     assert server.used() == 2
+
+
+def test_a_query_that_is_explained_has_no_effects():
+    server = Server()
+    question = query(MISS)
+    question.trace = object()
+    assert server.plugin.handle(question).rcode == NXDOMAIN
+    assert server.run() == []
 
 
 def test_the_end_ends_look_ups():
