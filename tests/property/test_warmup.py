@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.directives import FakeSetup, parse
 from support.dns_cluster import Served, endpoints, namespace, pod, service, store_of
@@ -64,7 +64,6 @@ RESTS = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(clusters(), st.lists(RESTS, min_size=1, max_size=5))
 def test_no_name_of_the_cluster_gets_out(cluster, rests):
     namespaces, objects = cluster
