@@ -103,6 +103,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
 _RAW_LIST = msgspec.json.Decoder(list[msgspec.Raw])
 _HEAD = msgspec.json.Decoder(shapes.HeadShape)
+_HEADS = msgspec.json.Decoder(list[shapes.HeadShape])
 _RAW_LINE = msgspec.json.Decoder(shapes.RawLineShape)
 _ERROR_LINE = msgspec.json.Decoder(shapes.LineShape[shapes.StatusShape])
 
@@ -177,6 +178,15 @@ class ItemDecoder:
         except (msgspec.ValidationError, UnicodeDecodeError):
             meta = shapes.MetaShape()
         return Item(meta.namespace or "", meta.name or "", meta.resource_version or "", fault=fault)
+
+
+def decode_names(data: bytes) -> list[Item]:
+    """A JSON array of objects of any kind, of which only name and revision are read."""
+    return [
+        Item(meta.namespace or "", meta.name or "", meta.resource_version or "")
+        for shape in _HEADS.decode(data)
+        if (meta := shape.metadata) is not None
+    ]
 
 
 def _error(line: bytes) -> Event:
