@@ -20,6 +20,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 from random import Random
+from time import perf_counter
 from typing import Any, Final, Literal, Protocol, TypeAlias, runtime_checkable
 
 from clusterdns.dns.peek import HEADER_BYTES
@@ -31,7 +32,7 @@ from clusterdns.serving.reply import Reply
 
 _AD: Final = FLAG_AD
 _DO: Final = 0x80
-_MOST_TALLIES: Final = 1024
+_MOST_TALLIES: Final = 512
 _HOSTS: Final = {1: "127.0.0.1", 2: "::1"}
 
 
@@ -56,20 +57,22 @@ class Origin(Protocol):
     def answer(self, ticket: Ticket, reply: bytes) -> None:
         """Send a reply to the client."""
 
-    def detour(self, ticket: Ticket, attempt: Attempt | None) -> None:
+    def detour(self, ticket: Ticket, attempt: Attempt) -> None:
         """Let the query take the long way."""
 
 
 class Attempt:
-    """What was asked on the short way for a query that then takes the long one; for the plugin that asks others.
+    """What became on the short way of a query that then takes the long one; for the plugins that know each other's.
 
     came: when the query came, on the clock of ``time.perf_counter``.
+    flight: belongs to the Keeper, which takes it over on the long way.
     """
 
-    __slots__ = ("came",)
+    __slots__ = ("came", "flight")
 
     def __init__(self, came: float) -> None:
         self.came = came
+        self.flight: Any = None
 
 
 class Resumed(Query):
@@ -97,13 +100,15 @@ class Ticket:
     packet: the client's octets; the question ends at ``end``, and ``opt`` is the OPT behind it or nothing.
     wire: what to ask, without an ID.
     form: what addresses of its type look like.
+    came: see Attempt.
     origin, peer, control: where the reply goes; set by the listener.
     flight: belongs to the Keeper.
     message_id, volley: belong to the Relay.
     """
 
     __slots__ = (
-        "control", "end", "flight", "form", "message_id", "opt", "origin", "packet", "path", "peer", "volley", "wire",
+        "came", "control", "end", "flight", "form", "message_id", "opt", "origin", "packet", "path", "peer", "volley",
+        "wire",
     )  # fmt: skip
 
     origin: Origin
@@ -114,12 +119,13 @@ class Ticket:
     message_id: int
     volley: Any
 
-    def __init__(self, packet: bytes, end: int, opt: bytes, form: Form, path: Path) -> None:
+    def __init__(self, packet: bytes, end: int, opt: bytes, form: Form, path: Path, came: float) -> None:
         self.packet = packet
         self.end = end
         self.opt = opt
         self.form = form
         self.path = path
+        self.came = came
 
     @property
     def size_limit(self) -> int:
@@ -144,14 +150,18 @@ class Keeper(Protocol):
         Sets the ticket's ``wire`` and ``flight``.
         """
 
-    def keep(self, ticket: Ticket, flags: int, shape: Shape, body: bytes) -> bytes | None:
-        """Keep the reply to a query that was asked. The body as it is to be shown, or None for a detour."""
+    def keep(self, ticket: Ticket, flags: int, shape: Shape, body: bytes) -> tuple[bytes, Sequence[Ticket]] | None:
+        """Keep the reply to a query that was asked. The body as it is to be shown, and the tickets of identical queries
+        that wait for it, whose clients take replies of the same size; None for a detour.
+        """
 
-    def arrived(self, ticket: Ticket) -> Sequence[Ticket]:
-        """The reply is kept. The tickets of identical queries that wait for it."""
+    def lend(self, ticket: Ticket, attempt: Attempt) -> None:
+        """A query that was asked, or was to be, takes the long way, and those that wait for it go on waiting: when it
+        comes to the Keeper there, that takes the flight from the attempt.
+        """
 
-    def gave_up(self, ticket: Ticket) -> Sequence[Ticket]:
-        """The query takes the long way, and so must those that wait for it, whose tickets are given."""
+    def reclaim(self, attempt: Attempt) -> None:
+        """The query is on the long way. If it didn't come to the Keeper, nobody is to wait any more."""
 
 
 @runtime_checkable
@@ -161,8 +171,8 @@ class Relay(Protocol):
     plugin: str
     """The directive that the replies are from."""
 
-    def send(self, tickets: list[Ticket], now: float) -> list[Ticket]:
-        """Ask for each; those that can't be asked on the short way. ``now`` is when they came.
+    def send(self, tickets: list[Ticket]) -> list[Ticket]:
+        """Ask for each; those that can't be asked on the short way. All of them came at the same time.
 
         Each of the others ends with ``Path.arrive`` or, where that says no, ``Path.detour``.
         """
@@ -189,7 +199,6 @@ class Path:
 
     server, zone, observers: of the block; see Query.
     waiting: those that are to be sent.
-    durations: how long queries took, with their number.
     """
 
     def __init__(
@@ -205,8 +214,8 @@ class Path:
         self.relay = relay
         self.keeper = keeper
         self.waiting: list[Ticket] = []
-        self.durations: list[tuple[float, int]] = []
-        self._server = server
+        self._durations: list[tuple[float, int]] = []
+        self.server = server
         self._zone = zone
         self._observers = observers
         self._draw = Random().random if shuffles else None
@@ -237,18 +246,17 @@ class Path:
 
     def _keep(self, keeper: Keeper, ticket: Ticket, message: bytes, shape: Shape) -> bool:
         end = ticket.end
-        body = keeper.keep(ticket, message[2] << 8 | message[3], shape, message[end : end + shape.size])
-        if body is None:
+        kept = keeper.keep(ticket, message[2] << 8 | message[3], shape, message[end : end + shape.size])
+        if kept is None:
             return False
+        body, others = kept
         flags = message[2:4]
-        unauthenticated = flags if not flags[1] & _AD else bytes((flags[0], flags[1] & ~_AD))
-        shown = flags if ticket.wants_authenticated else unauthenticated
+        plain_flags = bytes((flags[0], flags[1] & ~_AD)) if flags[1] & _AD else flags
+        shown = flags if ticket.wants_authenticated else plain_flags
         self._answer(ticket, self._write(ticket, shown, shape, body))
-        for other in keeper.arrived(ticket):
-            if end + shape.size + len(other.opt) > other.size_limit:
-                other.origin.detour(other, None)
-                continue
-            shown = flags if other.wants_authenticated else unauthenticated
+        for other in others:
+            self.took(perf_counter() - other.came, 1)
+            shown = flags if other.wants_authenticated else plain_flags
             self._answer(other, self._write(other, shown, shape, body))
         return True
 
@@ -272,23 +280,32 @@ class Path:
         tally[0] += 1
         ticket.origin.answer(ticket, reply)
 
+    def took(self, seconds: float, number: int) -> None:
+        """So many queries were answered so long after they came."""
+        if len(self._durations) >= _MOST_TALLIES:
+            self.flush()
+        self._durations.append((seconds, number))
+
     def detour(self, ticket: Ticket, attempt: Attempt) -> None:
-        """Let a query that was asked take the long way."""
-        others = self.keeper.gave_up(ticket) if self.keeper is not None else ()
+        """Let a query that was asked, or was to be, take the long way."""
+        keeper = self.keeper
+        if keeper is None:
+            ticket.origin.detour(ticket, attempt)
+            return
+        keeper.lend(ticket, attempt)
         ticket.origin.detour(ticket, attempt)
-        for other in others:
-            other.origin.detour(other, None)
+        keeper.reclaim(attempt)
 
     def flush(self) -> None:
         """Tell the observers what was answered since the last time."""
         tallies, self._tallies = self._tallies, {}
-        durations, self.durations = self.durations, []
+        durations, self._durations = self._durations, []
         for (family, _, _, size, _), (number, packet) in tallies.items():
             query = Query(packet, Client("udp", _HOSTS[family], 0, _HOSTS[family], 0))
-            query.server, query.zone = self._server, self._zone
+            query.server, query.zone = self.server, self._zone
             reply = Reply(plugin=self.relay.plugin)
             for observer in self._observers:
                 observer.observe_plain(query, reply, size, number)
         if durations:
             for observer in self._observers:
-                observer.observe_hit_durations(self._server, self._zone, durations)
+                observer.observe_hit_durations(self.server, self._zone, durations)

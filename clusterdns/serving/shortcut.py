@@ -10,7 +10,7 @@ from clusterdns.dns.peek import HEADER_BYTES
 from clusterdns.fastpath.verbatim import FORMS, OPT_BYTES, is_plain_opt
 from clusterdns.serving.capabilities import MetadataCollector, Observer, ReplyEditor, Tap, View
 from clusterdns.serving.chain import Block
-from clusterdns.serving.relay import Keeper, Path, PlainObserver, PlainStep, Relay, Ticket
+from clusterdns.serving.relay import Attempt, Keeper, Path, PlainObserver, PlainStep, Relay, Ticket
 from clusterdns.serving.router import Router
 
 _PLAIN_COUNTS: Final = b"\0\1\0\0\0\0\0\0"
@@ -33,8 +33,8 @@ class Shortcut:
         self._paths: dict[bytes, Path | None] | None = None
         self._due: list[Path] = []
 
-    def take(self, packet: bytes) -> Ticket | None:
-        """The ticket of a plain query, None for what has to take the long way.
+    def take(self, packet: bytes, now: float) -> Ticket | None:
+        """The ticket of a plain query that came ``now``, None for what has to take the long way.
 
         The caller says where it came from, and then calls ``send``.
         """
@@ -63,7 +63,7 @@ class Shortcut:
         path = _closest(paths, name)
         if path is None:
             return None
-        ticket = Ticket(packet, end, opt, form, path)
+        ticket = Ticket(packet, end, opt, form, path, now)
         if path.keeper is None:
             ticket.wire = packet[2:]
         else:
@@ -76,20 +76,13 @@ class Shortcut:
         waiting.append(ticket)
         return ticket
 
-    def send(self, now: float) -> list[Ticket]:
-        """Ask for the queries taken since the last time; those that have to take the long way after all.
-
-        now: when they came, on the clock of ``time.perf_counter``.
-        """
-        left: list[Ticket] = []
-        for path in self._due:
+    def send(self) -> None:
+        """Ask for the queries taken since the last time."""
+        due, self._due = self._due, []
+        for path in due:
             tickets, path.waiting = path.waiting, []
-            for ticket in path.relay.send(tickets, now):
-                left.append(ticket)
-                if path.keeper is not None:
-                    left.extend(path.keeper.gave_up(ticket))
-        self._due.clear()
-        return left
+            for ticket in path.relay.send(tickets):
+                path.detour(ticket, Attempt(ticket.came))
 
     def flush(self) -> None:
         """Tell the observers what was answered since the last time."""

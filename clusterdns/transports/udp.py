@@ -123,7 +123,7 @@ class UdpListener:
                     hits += 1
                     start += size
                     continue
-            if self._take(batch, i, length):
+            if self._take(batch, i, length, started):
                 taken += 1
             elif self._answer_slowly(batch, i, length):
                 start += size
@@ -133,17 +133,17 @@ class UdpListener:
             first = i + 1
             start += size
         if taken:
-            self._relay(started)
+            self.engine.shortcut.send()
         if first < count:
             self._send(batch, first, count)
         self.packets += count
         if hits:
             self.engine.count_batch(hits, perf_counter() - started)
 
-    def _take(self, batch: mmsg.MessageBatch, i: int, length: int) -> bool:
+    def _take(self, batch: mmsg.MessageBatch, i: int, length: int, now: float) -> bool:
         """True if the message in slot ``i`` takes the short way."""
         start = i * mmsg.SLOT_BYTES
-        ticket = self.engine.shortcut.take(batch.slots[start : start + length].tobytes())
+        ticket = self.engine.shortcut.take(batch.slots[start : start + length].tobytes(), now)
         if ticket is None:
             return False
         ticket.origin = self
@@ -152,17 +152,12 @@ class UdpListener:
         self._due += 1
         return True
 
-    def _relay(self, started: float) -> None:
-        """Send on what takes the short way."""
-        for ticket in self.engine.shortcut.send(started):
-            self.detour(ticket, None)
-
     def answer(self, ticket: Ticket, reply: bytes) -> None:
         """See Origin."""
         self._arrived()
         self._post(reply, ticket.peer, ticket.control)
 
-    def detour(self, ticket: Ticket, attempt: Attempt | None) -> None:
+    def detour(self, ticket: Ticket, attempt: Attempt) -> None:
         """See Origin."""
         self._arrived()
         client = _UdpClient(self, ticket.peer, ticket.control)

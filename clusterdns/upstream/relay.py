@@ -39,7 +39,7 @@ class UdpRelay:
         self._client = client
         self._seconds = min(client.options.read_seconds, INQUIRY_SECONDS)
 
-    def send(self, tickets: list[Ticket], now: float) -> list[Ticket]:
+    def send(self, tickets: list[Ticket]) -> list[Ticket]:
         """See Relay."""
         client = self._client
         most = client.options.most_inquiries
@@ -54,7 +54,7 @@ class UdpRelay:
                 continue
             for first in range(0, len(share), MOST_QUESTIONS):
                 some = share[first : first + MOST_QUESTIONS]
-                volley = Volley(client, server, some, started, now)
+                volley = Volley(client, server, some, started)
                 sent = server.fire(volley, started, self._seconds)
                 client.under_way += sent
                 if sent < len(some):

@@ -24,15 +24,15 @@ to guess for any one of them is the same as if they were sent one by one."""
 class Volley:
     """See above. Each ticket ends once: its reply arrives, or the query takes the long way.
 
-    started: in the event loop's time; came: when the queries came, by ``time.perf_counter``.
+    started: in the event loop's time.
     port: set when they are sent.
     """
 
-    __slots__ = ("_came", "_client", "_path", "_server", "_started", "deadline", "left", "port", "tickets")
+    __slots__ = ("_client", "_path", "_server", "_started", "deadline", "left", "port", "tickets")
 
     port: Port
 
-    def __init__(self, client: Client, server: Server, tickets: list[Ticket], started: float, came: float) -> None:
+    def __init__(self, client: Client, server: Server, tickets: list[Ticket], started: float) -> None:
         self.tickets = tickets
         self.left = len(tickets)
         self.deadline: set[Wait] | None = None
@@ -40,23 +40,22 @@ class Volley:
         self._server = server
         self._path: Path = tickets[0].path
         self._started = started
-        self._came = came
 
     def answered(self, number: int, now: float) -> None:
         """So many of the tickets were answered, at a time of the event loop."""
         self._end(number)
         self._server.count(NOERROR, now - self._started, number)
-        self._path.durations.append((perf_counter() - self._came, number))
+        self._path.took(perf_counter() - self.tickets[0].came, number)
 
     def replied(self, ticket: Ticket, message: bytes) -> None:
         """The reply to one of them isn't for the short way."""
         self._end(1)
-        self._path.detour(ticket, Asked(self._came, self._client, self._server, self._started, message=message))
+        self._path.detour(ticket, Asked(ticket.came, self._client, self._server, self._started, message=message))
 
     def failed(self, ticket: Ticket, error: UpstreamError) -> None:
         """There will be no reply to one of them."""
         self._end(1)
-        self._path.detour(ticket, Asked(self._came, self._client, self._server, self._started, error=error))
+        self._path.detour(ticket, Asked(ticket.came, self._client, self._server, self._started, error=error))
 
     def _end(self, number: int) -> None:
         self.left -= number

@@ -122,10 +122,11 @@ from clusterdns.config.directive import DirectiveReader
 from clusterdns.dns import names
 from clusterdns.dns.edns import extended_error
 from clusterdns.dns.types import AXFR, FLAG_AD, FLAG_CD, FLAG_RD, HINFO, IXFR, NXDOMAIN, QUERY
-from clusterdns.plugins.cache.arrival import Arrival, Flight, Flights
+from clusterdns.plugins.cache.arrival import Arrival, Flight, Flights, Landed
 from clusterdns.plugins.cache.counters import Counters
 from clusterdns.plugins.cache.entry import CachedReply, Entry
 from clusterdns.plugins.cache.explaining import entry_notes, kept_note
+from clusterdns.plugins.cache.keeper import CD_KEY, DO_KEY, ShortKeeper
 from clusterdns.plugins.cache.options import CacheOptions, parse
 from clusterdns.plugins.cache.renewal import Renewals, within
 from clusterdns.plugins.cache.shelves import Clock, Shelves
@@ -133,6 +134,7 @@ from clusterdns.serving.capabilities import NameOwner, Setup
 from clusterdns.serving.later import Later
 from clusterdns.serving.plugin import Plugin, Result
 from clusterdns.serving.query import Client, Query
+from clusterdns.serving.relay import Attempt, Plain, PlainStep
 from clusterdns.serving.reply import Reply
 from clusterdns.serving.trace import Note
 
@@ -167,6 +169,7 @@ class Cache(Plugin):
         self._zones = () if set(setup.zones) <= set(options.zones) else options.zones
         self._counters = Counters(setup.services.metrics, ",".join(options.zone_texts), setup.view)
         self._flights = Flights()
+        self._keeper = ShortKeeper(self.shelves, self._flights, self._counters)
         recheck_seconds = options.stale.recheck_seconds if options.stale is not None else 0.0
         self._renewals = Renewals(setup.services, recheck_seconds, clock)
         self._end_collecting: Callable[[], object] | None = None
@@ -200,10 +203,47 @@ class Cache(Plugin):
         waits = _may_follow(query) and self._flights.find(_flight_key(query, key), now_seconds) is not None
         return entry_notes(query, self.shelves, key, now_seconds, is_for=self._is_for(query), waits=waits)
 
+    def plain(self, zone: bytes) -> Plain | None:
+        """Replies are kept, but not where that is disabled."""
+        if self._zones and not any(names.is_in(zone, each) for each in self._zones):
+            return PlainStep.TRANSPARENT
+        disabled = (*self.options.success_disabled, *self.options.denial_disabled)
+        return None if any(names.is_in(zone, each) for each in disabled) else self._keeper
+
+    def plain_zones(self) -> tuple[bytes, ...]:
+        """See Plugin."""
+        return (*self._zones, *self.options.success_disabled, *self.options.denial_disabled)
+
     def handle(self, query: Query) -> Result:
         """The reply that is kept, or that of the rest of the chain."""
         if not self._is_for(query):
             return self.next(query)
+        if query.attempt is not None:
+            return self._resume(query, query.attempt)
+        return self._look_up(query)
+
+    def _resume(self, query: Query, attempt: Attempt) -> Result:
+        """Go on with a query that was on the short way: one that waited for another one, or that others wait for."""
+        flight = attempt.flight
+        if isinstance(attempt, Landed) and attempt.flights is self._flights and attempt.arrival is not None:
+            self._count_miss(query)
+            return attempt.arrival.reply(query)
+        if not isinstance(flight, Flight) or flight.flights is not self._flights:
+            return self._look_up(query)
+        attempt.flight = None
+        self._count_miss(query)
+        try:
+            return self._miss(query, _key(query), flight)
+        except Exception:
+            self._flights.end(flight, _failure(query))
+            raise
+
+    def _count_miss(self, query: Query) -> None:
+        counters = self._counters.of(query.server)
+        counters.requests.value += 1
+        counters.misses.value += 1
+
+    def _look_up(self, query: Query) -> Result:
         counters = self._counters.of(query.server)
         counters.requests.value += 1
         now_seconds = self._clock()
@@ -251,16 +291,27 @@ class Cache(Plugin):
 
     # Asking
 
-    def _miss(self, query: Query, key: bytes) -> Result:
-        found = self._ask(query, key)
+    def _miss(self, query: Query, key: bytes, flight: Flight | None = None) -> Result:
+        """What the rest of the chain has; ``flight`` is the query's own if it has begun on the short way."""
+        found = self._ask(query, key) if flight is None else self._ask_at_once(query, key, flight)
         if isinstance(found, Later):
             return found.change(lambda arrival: arrival.reply(query))
+        if isinstance(found, Arrival):
+            return found.reply(query)
         if not isinstance(found, Reply):
             return _reply_later(query, found)
         if found.reusable:
             self.shelves.clamp(query, found)
             return found
         return self._receive(query, key, found).reply(query)
+
+    def _ask_at_once(self, query: Query, key: bytes, flight: Flight) -> Arrival | Awaitable[Arrival]:
+        result = self._ask_next(query)
+        if not isinstance(result, Reply):
+            return self._lead(query, key, flight, result)
+        arrival = self._receive(query, key, result)
+        self._flights.end(flight, arrival)
+        return arrival
 
     def _ask(self, query: Query, key: bytes, *, renewing: bool = False) -> Reply | Awaitable[Arrival]:
         """What the rest of the chain has, as it is if it comes at once, otherwise received."""
@@ -269,18 +320,26 @@ class Cache(Plugin):
         flight = self._flights.find(place, now_seconds)
         if flight is not None and _may_follow(query):
             return self._follow(query, key, flight)
+        result = self._ask_next(query)
+        if isinstance(result, Reply):
+            return result
+        return self._lead(query, key, self._flights.begin(place, now_seconds), result, renewing=renewing)
+
+    def _ask_next(self, query: Query) -> Result:
         asked = query
         if not query.flags & FLAG_AD:  # whether data is authentic has to be known for all who will be given it
             asked = query.derive()
             asked.flags |= FLAG_AD
-        result = self.next(asked)
-        if isinstance(result, Reply):
-            return result
-        flight = self._flights.begin(place, now_seconds)
+        return self.next(asked)
+
+    def _lead(
+        self, query: Query, key: bytes, flight: Flight, result: Awaitable[Reply], *, renewing: bool = False
+    ) -> Awaitable[Arrival]:
+        """What arrives, for the query and for all that wait for it."""
         if isinstance(result, Later):
             received = result.change(lambda reply: self._receive(query, key, reply, renewing=renewing))
             return received.conclude(lambda arrival, error: self._landed(query, flight, arrival, error))
-        return self._lead(query, key, flight, result, renewing)
+        return self._fly(query, key, flight, result, renewing)
 
     def _landed(self, query: Query, flight: Flight, arrival: Arrival, error: Exception | None) -> Arrival:
         self._flights.end(flight, arrival if error is None else _failure(query))
@@ -288,9 +347,7 @@ class Cache(Plugin):
             raise error
         return arrival
 
-    async def _lead(
-        self, query: Query, key: bytes, flight: Flight, result: Awaitable[Reply], renewing: bool
-    ) -> Arrival:
+    async def _fly(self, query: Query, key: bytes, flight: Flight, result: Awaitable[Reply], renewing: bool) -> Arrival:
         arrival: Arrival | None = None
         try:
             arrival = self._receive(query, key, await result, renewing=renewing)
@@ -409,9 +466,9 @@ class Cache(Plugin):
 def _key(query: Query) -> bytes:
     """Name, type, class, and the flags that make different answers."""
     end = query.question_end
-    flags = 1 if query.edns is not None and query.edns.do else 0
+    flags = DO_KEY if query.edns is not None and query.edns.do else 0
     if query.flags & FLAG_CD:
-        flags |= 2
+        flags |= CD_KEY
     return b"%b%b%c" % (query.key, query.packet[end - 4 : end], flags)
 
 

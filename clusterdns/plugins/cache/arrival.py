@@ -16,6 +16,7 @@ from clusterdns.dns.types import FLAG_AD, FLAG_TC
 from clusterdns.fastpath.answer import CompiledAnswer
 from clusterdns.plugins.cache.entry import wants_authenticated
 from clusterdns.serving.query import Query
+from clusterdns.serving.relay import Attempt, Ticket
 from clusterdns.serving.reply import EMPTY, Reply, Sections
 
 FLIGHT_SECONDS: Final = 6.0
@@ -64,24 +65,39 @@ class Arrival:
         return reply
 
 
+class Landed(Attempt):
+    """A query on the short way has waited for another one, and this came of it; see Waiter."""
+
+    __slots__ = ("arrival", "flights")
+
+    def __init__(self, came: float, flights: Flights, arrival: Arrival | None) -> None:
+        super().__init__(came)
+        self.flights = flights
+        self.arrival = arrival
+
+
 Waiter: TypeAlias = Callable[[Arrival | None], None]
 """Gets what arrives; None if nobody asks any more, so that it has to."""
 
 
 class Flight:
-    """A query under way, and those who wait for what comes of it."""
+    """A query under way, and those who wait for what comes of it: ``tickets`` are on the short way."""
 
-    __slots__ = ("_timer", "_waiting", "key", "landed", "started_seconds")
+    __slots__ = ("_timer", "_waiting", "flights", "key", "landed", "started_seconds", "tickets")
 
-    def __init__(self, key: Hashable, started_seconds: float) -> None:
+    def __init__(self, flights: Flights, key: Hashable, started_seconds: float) -> None:
+        self.flights = flights
         self.key = key
         self.started_seconds = started_seconds
         self.landed = False
+        self.tickets: list[Ticket] = []
         self._waiting: list[Waiter] = []
         self._timer: asyncio.TimerHandle | None = None
 
-    def __len__(self) -> int:
-        return len(self._waiting)
+    @property
+    def awaited(self) -> bool:
+        """True if somebody waits who isn't on the short way."""
+        return bool(self._waiting)
 
     def join(self, waiter: Waiter, failure: Arrival) -> None:
         """Wait for it, but no longer than FLIGHT_SECONDS from when the first one began to: then all get ``failure``."""
@@ -96,8 +112,11 @@ class Flight:
             self._timer.cancel()
             self._timer = None
         waiting, self._waiting = self._waiting, []
+        tickets, self.tickets = self.tickets, []
         for waiter in waiting:
             waiter(arrival)
+        for ticket in tickets:
+            ticket.origin.detour(ticket, Landed(ticket.came, self.flights, arrival))
 
 
 class Flights:
@@ -119,7 +138,7 @@ class Flights:
 
     def begin(self, key: Hashable, now_seconds: float) -> Flight:
         """A new one, which others may follow from now on."""
-        flight = self._flights[key] = Flight(key, now_seconds)
+        flight = self._flights[key] = Flight(self, key, now_seconds)
         return flight
 
     def end(self, flight: Flight, arrival: Arrival | None) -> None:

@@ -45,12 +45,26 @@ class Entry:
         "last_hit_seconds", "plugin", "rcode", "refresh", "retry_seconds", "stored_seconds", "ttl_seconds", "used",
     )  # fmt: skip
 
-    def __init__(self, reply: Reply, digest: Digest, *, now_seconds: float, ttl_seconds: int) -> None:
-        self.rcode = reply.rcode
-        self.flags = FLAG_AA | reply.flags & _KEPT_FLAGS
-        self.plugin = reply.plugin
-        self.denial = digest.kind not in _SUCCESS
-        self.answered = digest.answered
+    def __init__(
+        self,
+        plugin: str,
+        rcode: int,
+        flags: int,
+        compiled: CompiledAnswer,
+        positions: tuple[int, ...],
+        *,
+        now_seconds: float,
+        ttl_seconds: int,
+        denial: bool = False,
+        answered: bool = True,
+        other_orders: bool = False,
+    ) -> None:
+        """``compiled`` has ``ttl_seconds`` at all ``positions``; see ``Digest.has_other_orders``."""
+        self.rcode = rcode
+        self.flags = FLAG_AA | flags & _KEPT_FLAGS
+        self.plugin = plugin
+        self.denial = denial
+        self.answered = answered
         self.stored_seconds = now_seconds
         self.ttl_seconds = ttl_seconds
         self.contested = False
@@ -59,9 +73,27 @@ class Entry:
         self.refresh: asyncio.Future[Arrival | None] | None = None
         self.retry_seconds = now_seconds
         self.used = False
-        self._compiled, self._positions = digest.compile(ttl_seconds)
+        self._compiled = compiled
+        self._positions = positions
         self._shown_ttl = ttl_seconds
-        self._other_orders = digest.has_other_orders(self._compiled.rotating)
+        self._other_orders = other_orders
+
+    @classmethod
+    def of(cls, reply: Reply, digest: Digest, *, now_seconds: float, ttl_seconds: int) -> Entry:
+        """A reply that is good for so long."""
+        compiled, positions = digest.compile(ttl_seconds)
+        return cls(
+            reply.plugin,
+            reply.rcode,
+            reply.flags,
+            compiled,
+            positions,
+            now_seconds=now_seconds,
+            ttl_seconds=ttl_seconds,
+            denial=digest.kind not in _SUCCESS,
+            answered=digest.answered,
+            other_orders=digest.has_other_orders(compiled.rotating),
+        )
 
     @property
     def compiled(self) -> CompiledAnswer:

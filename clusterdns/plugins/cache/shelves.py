@@ -43,6 +43,15 @@ class Shelves:
 
     def find(self, query: Query, key: bytes, now_seconds: float) -> Entry | None:
         """The entry that answers a query; it may have expired if ``serve_stale`` allows that."""
+        entry = self.peek(key, now_seconds)
+        if entry is not None and entry.contested and self._has_owner(query):
+            self.success.remove(key)
+            self.denial.remove(key)
+            return None
+        return entry
+
+    def peek(self, key: bytes, now_seconds: float) -> Entry | None:
+        """The same, whoever has come to own the name."""
         success = self.success.get(key)
         denial = self.denial.get(key)
         if success is not None and not self._is_usable(success, now_seconds):
@@ -52,16 +61,10 @@ class Shelves:
             self.denial.remove(key)
             denial = None
         if success is None or denial is None:
-            entry = success or denial
-        elif denial.rcode == SERVFAIL or (self._prefers_positive and success.answered):
-            entry = success
-        else:
-            entry = denial
-        if entry is not None and entry.contested and self._has_owner(query):
-            self.success.remove(key)
-            self.denial.remove(key)
-            return None
-        return entry
+            return success or denial
+        if denial.rcode == SERVFAIL or (self._prefers_positive and success.answered):
+            return success
+        return denial
 
     def has(self, key: bytes, entry: Entry) -> bool:
         """True if the entry is still the only one for its key."""
@@ -89,11 +92,11 @@ class Shelves:
         lifetime_seconds = self.lifetime_seconds(query, reply, digest)
         if lifetime_seconds > 0 and (accepted or not renewing or self._prefers_positive):
             now_seconds = self.clock()
-            entry = Entry(reply, digest, now_seconds=now_seconds, ttl_seconds=lifetime_seconds)
+            entry = Entry.of(reply, digest, now_seconds=now_seconds, ttl_seconds=lifetime_seconds)
             if query.question_end + len(entry.compiled.body) <= MAX_MESSAGE_BYTES:
                 if self.owners:
                     entry.contested = any(owner.owns(query) is not None for owner in self.owners.values())
-                self._keep(key, entry, counters, now_seconds)
+                self.keep(key, entry, counters, now_seconds)
                 reply.set_compiled(entry.compiled)
                 entry.open(query, reply)
                 reply.options = b""
@@ -145,7 +148,8 @@ class Shelves:
             return False
         return not self._prefers_positive or (digest.answered and digest.kind is ResponseType.NOERROR)
 
-    def _keep(self, key: bytes, entry: Entry, counters: ServerCounters, now_seconds: float) -> None:
+    def keep(self, key: bytes, entry: Entry, counters: ServerCounters, now_seconds: float) -> None:
+        """Put an entry where it belongs, unless what is there is better."""
         old = self.success.get(key)
         if old is not None and not (old.answered and self._is_usable(old, now_seconds)):
             old = None
