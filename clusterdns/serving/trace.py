@@ -2,9 +2,9 @@
 """What happens to one query on its way through the server, for ``clusterdns explain``.
 
 A query that is explained has a ``trace``, which is told which server blocks were considered, which directives it came
-to, what each of them says about it, and what came back. Other queries have none, and no
-directive of theirs is watched: the chains are linked with watchers only while a query is explained, so a normal query
-pays for none of this but the question whether it has a trace, in the few places that ask.
+to, what each of them says about it, and what came back. Other queries have none, and no directive of theirs is
+watched: the chains are linked with watchers only while a query is explained, so a normal query pays for none of this
+but the question whether it has a trace, in the few places that ask.
 """
 
 from __future__ import annotations

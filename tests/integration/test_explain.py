@@ -74,7 +74,9 @@ def server(start_server: Any, upstream: Any, place: Path, tmp_path_factory: pyte
     shutil.copytree(MANIFESTS, directory / "manifests")
     corefile = directory / "Corefile"
     corefile.write_text(COREFILE.format(socket=place, manifests=directory / "manifests", upstream=upstream.port))
-    return start_server("-conf", str(corefile))
+    running = start_server("-conf", str(corefile))
+    wait_until(place.exists)
+    return running
 
 
 def write(path: Path, text: str) -> str:
@@ -193,10 +195,7 @@ def test_a_running_server_tells_of_its_cluster_its_cache_and_its_upstreams(
 def test_an_explained_query_is_nobodys(server: Any, place: Path, explain: Explain) -> None:
     explain("unseen.example.org.", "--server", f"unix:{place}")
     server.ask("seen.example.org.", "A")
-    deadline = time.monotonic() + 5
-    while "seen.example.org." not in server.output() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert "A IN seen.example.org." in server.output()
+    wait_until(lambda: "A IN seen.example.org." in server.output())
     assert "unseen.example.org." not in server.output()
 
 
@@ -259,6 +258,7 @@ def test_loopback_serves_too_and_the_place_outlives_a_reload(
     corefile = tmp_path / "Corefile"
     corefile.write_text(text)
     running = start_server("-conf", str(corefile))
+    wait_until(lambda: "asks this server" in running.output())  # DNS doesn't wait for that
     assert explain("www.example.org.", "TXT", "--server", f"127.0.0.1:{port}")[1]["outcome"] == "no data"
     corefile.write_text(corefile.read_text().replace(f"127.0.0.1:{port}", f"unix:{path}"))
     reload(running)
@@ -275,9 +275,13 @@ def test_loopback_serves_too_and_the_place_outlives_a_reload(
 def reload(running: Any) -> None:
     before = running.output().count("Reloading complete")
     os.kill(running.process.pid, signal.SIGUSR1)
+    wait_until(lambda: running.output().count("Reloading complete") > before)
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 10
-    while running.output().count("Reloading complete") == before:
-        assert time.monotonic() < deadline, running.output()
+    while not is_so():
+        assert time.monotonic() < deadline
         time.sleep(0.02)
 
 
