@@ -75,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("new", help="the Corefile as it is to be; - is standard input")
     parser.add_argument("--queries", metavar="FILE", help="ask these questions, one `NAME [TYPE]` on each line")
     parser.add_argument("--names", action="store_true", help="ask for every name that the two have themselves")
+    parser.add_argument("--manifests", metavar="DIR", default="", help="these manifests stand in for the API server")
     parser.add_argument("--client", metavar="IP", default="", help="ask from this address (default 127.0.0.1)")
     parser.add_argument("--listen", metavar="PLACE", default="", help="ask this listener, ADDRESS:PORT or PORT")
     parser.add_argument("--ttl", action="store_true", help="compare the TTLs of answers, too")
@@ -86,7 +87,8 @@ def _compare(options: argparse.Namespace) -> Report:
     if options.old == options.new == "-":
         raise ExplainError("only one of the two Corefiles can come from standard input")
     configure(2)
-    old, new = [Corefile(STDIN if path == "-" else path) for path in (options.old, options.new)]
+    paths = [STDIN if path == "-" else path for path in (options.old, options.new)]
+    old, new = [Corefile(path, manifests=options.manifests) for path in paths]
     plans = old.plan(), new.plan()
     changes = diff_plans(*plans)
     if not (options.queries or options.names):

@@ -42,7 +42,7 @@ def run(words: Sequence[str]) -> int:
     options = _parser().parse_args(words)
     try:
         request = _request(options)
-        report = _ask_server(options.server, request) if options.server else _ask_corefile(options.conf, request)
+        report = _ask_server(options.server, request) if options.server else _ask_corefile(options, request)
     except ConfigErrors as errors:
         sys.stderr.write("".join(f"{error}\n" for error in errors.errors))
         sys.stderr.write("    hint: `clusterdns check` tells more\n")
@@ -68,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("type", nargs="?", default="A", help="the record type (default A)")
     where = parser.add_argument_group("which server")
     where.add_argument("--conf", metavar="FILE", help="Corefile (default ./Corefile)")
+    where.add_argument("--manifests", metavar="DIR", default="", help="these manifests stand in for the API server")
     where.add_argument("--server", metavar="PLACE", help="a running server: unix:PATH or LOOPBACK-ADDRESS:PORT")
     where.add_argument(
         "--listen", metavar="PLACE", default="", help="its listener, ADDRESS:PORT or PORT (default: first)"
@@ -86,8 +87,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _request(options: argparse.Namespace) -> Request:
-    if options.server and options.conf:
-        raise ExplainError("--server and --conf exclude each other: a running server has its own Corefile")
+    if options.server and (options.conf or options.manifests):
+        other = "--conf" if options.conf else "--manifests"
+        raise ExplainError(
+            f"--server and {other} exclude each other: a running server has its own Corefile and cluster"
+        )
     given = [flag for flag in ("pod", "namespace", "resolv_conf", "search") if getattr(options, flag)]
     if len(given) > 1:
         flags = " and ".join(f"--{flag.replace('_', '-')}" for flag in given)
@@ -109,9 +113,10 @@ def _request(options: argparse.Namespace) -> Request:
     )
 
 
-def _ask_corefile(path: str | None, request: Request) -> Report:
+def _ask_corefile(options: argparse.Namespace, request: Request) -> Report:
     configure(2)
-    corefile = Corefile(STDIN if path == "-" else path or "Corefile")
+    path = STDIN if options.conf == "-" else options.conf or "Corefile"
+    corefile = Corefile(path, manifests=options.manifests)
 
     async def ask() -> Report:
         async with rehearse(corefile) as instance:

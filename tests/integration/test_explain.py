@@ -115,6 +115,12 @@ def test_a_name_is_found_as_a_pod_would_find_it(explain: Explain, tmp_path: Path
     assert report["origins"][0]["place"].endswith("03-clusterip.yaml:9")
 
 
+def test_manifests_stand_in_for_the_api_server(explain: Explain, tmp_path: Path) -> None:
+    corefile = write(tmp_path, "cluster.local {\n    kubernetes\n}\n")
+    code, report = explain("my-service", "--namespace", "dev", "--conf", corefile, "--manifests", str(MANIFESTS))
+    assert (code, report["origins"][0]["name"]) == (0, "dev/my-service")
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
