@@ -60,7 +60,7 @@ class Known:
     def sweep(self) -> Iterator[list[Key]]:
         """Remove what wasn't ``put`` since ``begin_list``. Gives out what is removed, a bounded walk at a time."""
         current = self._list << _LIST_SHIFT
-        for keys in self._walk():
+        for keys in self.walk():
             gone = [key for key in keys if self._stamp(key, current) >> _LIST_SHIFT & (_LISTS - 1) != self._list]
             for key in gone:
                 self.remove(*key)
@@ -80,15 +80,11 @@ class Known:
     def unmarked(self) -> Iterator[list[Key]]:
         """What wasn't ``put`` or marked since ``begin_comparison``, a bounded walk at a time."""
         current = self._comparison
-        for keys in self._walk():
+        for keys in self.walk():
             yield [key for key in keys if self._stamp(key, current) & (_COMPARISONS - 1) != current]
 
-    def keys(self) -> Iterator[list[Key]]:
-        """All keys, some at a time."""
-        return self._walk()
-
-    def _walk(self) -> Iterator[list[Key]]:
-        """Keys that may be gone by the time that they come."""
+    def walk(self) -> Iterator[list[Key]]:
+        """All keys, a bounded number at a time; some may be gone by the time that they come."""
         for namespace in list(self._stamps):
             names = iter(list(self._stamps.get(namespace, ())))
             while some := list(islice(names, _SWEEP)):

@@ -366,23 +366,23 @@ class Reflector:
     def _fail(self, error: ApiError, asked_seconds: float, now_seconds: float) -> None:
         self.busy = False
         self.breaks += 1
-        self.state.problem = error
         self.waits_for_server = not self._opened and not error.status
         if error.timed_out and not self._opened:
             self._headers_seconds = min(self._headers_seconds * 2, LONGEST_HEADERS_SECONDS)
-        if self._mode == "watch":
-            self._watch_failed(error, asked_seconds, now_seconds)
-        else:
-            self._list_failed(error, asked_seconds, now_seconds)
+        handle = self._watch_failed if self._mode == "watch" else self._list_failed
+        if handle(error, asked_seconds, now_seconds):
+            self.state.problem = error
 
-    def _watch_failed(self, error: ApiError, asked_seconds: float, now_seconds: float) -> None:
+    def _watch_failed(self, error: ApiError, asked_seconds: float, now_seconds: float) -> bool:
+        """Returns whether it is a problem."""
         status = error.status
         if status == 410:
             self._end_watch("expired")
             wait_seconds = 0.0 if self._backoff.attempts == 0 else self._backoff.next_seconds()
             self._backoff.attempts = max(self._backoff.attempts, 1)
             self._list_again(now_seconds + wait_seconds)
-        elif self._opened and error.timed_out:
+            return False
+        if self._opened and error.timed_out:
             self._end_watch("silence")
             self._list_again(now_seconds + self._random.random())
             self._confirming = True
@@ -391,18 +391,18 @@ class Reflector:
             self._not_before_seconds = max(
                 now_seconds + self._random.random() / 10, self._began_seconds + REWATCH_SECONDS
             )
+            return False
         else:
             self._end_watch("broken" if self._opened else "throttled" if status == 429 else "refused")
             self._not_before_seconds = now_seconds + self._backoff.next_seconds(
                 quick=status in _PASSING, asked_seconds=asked_seconds
             )
             self._must_list = self._must_list or status in _UNSUPPORTED
+        return True
 
-    def _list_failed(self, error: ApiError, asked_seconds: float, now_seconds: float) -> None:
+    def _list_failed(self, error: ApiError, asked_seconds: float, now_seconds: float) -> bool:
+        """Returns whether it is a problem."""
         mode, status, hangs = self._mode, error.status, error.timed_out
-        wait_seconds = 0.0
-        if not hangs or mode == "cache":
-            wait_seconds = self._backoff.next_seconds(quick=status in _PASSING, asked_seconds=asked_seconds)
         self.state.discarded_stale_lists += isinstance(error, StaleList)
         listing = self._listing
         if listing is None or status in (400, 410) or not listing.may_repeat():
@@ -411,8 +411,9 @@ class Reflector:
                 # It doesn't know how to, or doesn't say where the list ends.
                 self._streams_again_seconds = now_seconds + STREAMS_AGAIN_SECONDS
                 self._mode = "pages"
-                wait_seconds = 0.0
-            elif mode == "stream" and (self._confirming or not hangs) and (self._opened or hangs or status in _STORAGE):
+                self._not_before_seconds = now_seconds
+                return False
+            if mode == "stream" and (self._confirming or not hangs) and (self._opened or hangs or status in _STORAGE):
                 self._mode = "pages"
             elif self._confirming and hangs:
                 # The storage doesn't answer, so there is nothing to compare with. The watch goes on where it was.
@@ -421,7 +422,12 @@ class Reflector:
                 self._mode = "stream"
             elif hangs or self._opened or status in _STORAGE:
                 self._mode = "cache"
-        self._not_before_seconds = now_seconds + wait_seconds
+        self._not_before_seconds = now_seconds
+        if not hangs or mode == "cache":
+            self._not_before_seconds += self._backoff.next_seconds(
+                quick=status in _PASSING, asked_seconds=asked_seconds
+            )
+        return True
 
 
 def _check(found: WatchEvent) -> None:

@@ -87,10 +87,11 @@ class Resync:
             return Wait(float("inf"))
         reflector = self._reflector
         if self._lists != reflector.lists:
-            # Whatever was compared is of another list.
+            # That was a comparison; one that is under way is of another list.
             self._lists = reflector.lists
-            self._rest(now_seconds)
             self._compared_seconds = now_seconds
+            if self._phase != "rest" or self._due_seconds < 0:
+                self._rest(now_seconds)
         if now_seconds < self._due_seconds:
             return Wait(self._due_seconds)
         if not reflector.state.connected:
