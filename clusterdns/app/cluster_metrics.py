@@ -49,6 +49,7 @@ class ClusterMetrics:
         self._source = source
         self._snapshot_age_seconds = snapshot_age_seconds
         self._store: Store | None = None
+        self._began_seconds = time.monotonic()
         self._ends: list[Callable[[], None]] = []
         programming = registry.histogram(
             "coredns_kubernetes_dns_programming_duration_seconds",
@@ -111,7 +112,7 @@ class ClusterMetrics:
             gauges: dict[str, float] = {
                 "synced": state.synced,
                 "watch_connected": state.connected,
-                "last_event_age_seconds": now - state.last_event_seconds,
+                "last_event_age_seconds": now - (state.last_event_seconds or self._began_seconds),
                 "objects": self._store.count(kind) if self._store is not None else 0,
             }
             counters = {

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Collection, Hashable, Iterable
 from typing import Protocol
 
 from clusterdns.cluster.apiserver.options import WatchOptions
+from clusterdns.cluster.items import Detail
 from clusterdns.cluster.manifests.source import ManifestSource
 from clusterdns.cluster.objects import Key, Kind
 from clusterdns.cluster.selectors import parse_selector
@@ -24,11 +25,11 @@ class Cluster(Protocol):
     @property
     def store(self) -> Store: ...
 
-    def want(self, kinds: Iterable[Kind]) -> None:
-        """One more lease that needs these kinds. Raises ClusterError."""
+    def want(self, kinds: Iterable[Kind], details: Collection[Detail]) -> None:
+        """One more lease that needs these kinds, and these details of their objects."""
 
-    def unwant(self, kinds: Iterable[Kind]) -> None:
-        """A lease that needed them has ended."""
+    def unwant(self, kinds: Iterable[Kind], details: Collection[Detail]) -> None:
+        """A lease that needed them has ended, and another goes on."""
 
     def missing(self, kinds: Iterable[Kind]) -> tuple[Kind, ...]:
         """Those of the kinds without which nobody should be sent here yet."""
@@ -48,10 +49,10 @@ class ManifestCluster:
         self._source = source
         source.start(self.store.apply_all)
 
-    def want(self, kinds: Iterable[Kind]) -> None:
+    def want(self, kinds: Iterable[Kind], details: Collection[Detail]) -> None:
         """See Cluster."""
 
-    def unwant(self, kinds: Iterable[Kind]) -> None:
+    def unwant(self, kinds: Iterable[Kind], details: Collection[Detail]) -> None:
         """See Cluster."""
 
     def missing(self, kinds: Iterable[Kind]) -> tuple[Kind, ...]:
@@ -70,10 +71,13 @@ class ManifestCluster:
 class Lease:
     """See ClusterLease."""
 
-    def __init__(self, cluster: Cluster, kinds: frozenset[Kind], release: Callable[[], object]) -> None:
+    def __init__(
+        self, cluster: Cluster, kinds: frozenset[Kind], details: frozenset[Detail], release: Callable[[], bool]
+    ) -> None:
         self.store = cluster.store
         self._cluster = cluster
         self._kinds = kinds
+        self._details = details
         self._release = release
         self._released = False
 
@@ -89,9 +93,10 @@ class Lease:
         """Give the cluster back; the last one to do so ends its source."""
         if not self._released:
             self._released = True
-            self._cluster.unwant(self._kinds)
             if self._release():
                 await self._cluster.stop()
+            else:
+                self._cluster.unwant(self._kinds, self._details)
 
 
 class SharedClusters:
@@ -124,7 +129,7 @@ class SharedClusters:
 
         return self._lease((directory, service_cidr, labels, namespace_labels), make, kinds)
 
-    async def api_server(self, options: WatchOptions, kinds: frozenset[Kind]) -> Lease:
+    async def api_server(self, options: WatchOptions, kinds: frozenset[Kind], details: frozenset[Detail]) -> Lease:
         """See Clusters."""
 
         def make() -> Cluster:
@@ -132,16 +137,22 @@ class SharedClusters:
 
             return WatchedCluster(options, self._metrics, keeps=self._keeps)
 
-        return self._lease(options, make, kinds)
+        return self._lease(options, make, kinds, details)
 
-    def _lease(self, key: Hashable, make: Callable[[], Cluster], kinds: frozenset[Kind]) -> Lease:
+    def _lease(
+        self,
+        key: Hashable,
+        make: Callable[[], Cluster],
+        kinds: frozenset[Kind],
+        details: frozenset[Detail] = frozenset(),
+    ) -> Lease:
         try:
             cluster, leases = self._clusters.get(key) or (make(), 0)
-            cluster.want(kinds)
+            cluster.want(kinds, details)
         except ClusterError as error:
             raise LifecycleError(f"plugin/kubernetes: {error}") from error
         self._clusters[key] = (cluster, leases + 1)
-        return Lease(cluster, kinds, lambda: self._released(key))
+        return Lease(cluster, kinds, details, lambda: self._released(key))
 
     def _released(self, key: Hashable) -> bool:
         """Count a lease that has ended. True if it was the last one."""

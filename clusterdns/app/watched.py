@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from clusterdns.app.background import BackgroundTask
 from clusterdns.app.cluster_metrics import ClusterMetrics
@@ -15,12 +15,14 @@ from clusterdns.cluster.apiserver.credentials import load_credentials
 from clusterdns.cluster.apiserver.options import WatchOptions
 from clusterdns.cluster.apiserver.source import ApiServerSource
 from clusterdns.cluster.changes import Event
+from clusterdns.cluster.items import Detail, details_of
 from clusterdns.cluster.objects import Key, Kind
 from clusterdns.cluster.selectors import parse_selector
 from clusterdns.cluster.store import Store
+from clusterdns.errors import ClusterError
 from clusterdns.observability.metrics import Registry
 
-log = logging.getLogger("clusterdns.kubernetes")
+log = logging.getLogger("clusterdns.plugin.kubernetes")
 
 
 class WatchedCluster:
@@ -32,13 +34,15 @@ class WatchedCluster:
                 parse_selector(selector)
         self.store = Store()
         self._options = options
-        self._wanted: dict[Kind, int] = {}
-        self._connection = ApiConnection(load_credentials(options.server), options.server, metrics)
+        credentials = load_credentials(options.server)
+        self._connection = ApiConnection(credentials, options.server, metrics)
         self._source = ApiServerSource(
             self._connection,
             labels=options.labels,
             namespace_labels=options.namespace_labels,
             resync_seconds=options.resync_seconds,
+            origin=credentials.origin,
+            report=_report,
         )
         self._began_seconds = time.monotonic()
         self._keeper: Keeper | None = None
@@ -53,26 +57,22 @@ class WatchedCluster:
         self._metrics.watch(self.store)
         self._source.start(self._take)
 
-    def want(self, kinds: Iterable[Kind]) -> None:
+    def want(self, kinds: Iterable[Kind], details: Collection[Detail]) -> None:
         """See Cluster."""
         for kind in kinds:
-            self._wanted[kind] = self._wanted.get(kind, 0) + 1
-            self._source.want(kind)
+            self._source.want(kind, *details_of(kind, details))
 
-    def unwant(self, kinds: Iterable[Kind]) -> None:
+    def unwant(self, kinds: Iterable[Kind], details: Collection[Detail]) -> None:
         """See Cluster."""
         for kind in kinds:
-            self._wanted[kind] -= 1
-            if not self._wanted[kind]:
-                del self._wanted[kind]
-            self._source.unwant(kind)
+            self._source.unwant(kind, *details_of(kind, details))
 
     def missing(self, kinds: Iterable[Kind]) -> tuple[Kind, ...]:
         """See Cluster. A snapshot that isn't too old counts once the API server has been out of reach for long."""
         if self._keeper is not None and self._keeper.loaded_seconds:
             young = self._keeper.age_seconds() <= self._options.snapshot_max_age_seconds
             passed_seconds = time.monotonic() - self._began_seconds
-            if young and passed_seconds > self._options.startup_timeout_seconds and not self._source.connected:
+            if young and passed_seconds > self._options.startup_timeout_seconds and not self._reachable():
                 return tuple(kind for kind in kinds if kind not in self.store.synced)
         return tuple(kind for kind in kinds if kind not in self._source.synced)
 
@@ -82,16 +82,14 @@ class WatchedCluster:
 
     async def stop(self) -> None:
         """See Cluster."""
-        await self._source.stop()
-        if self._keeping is not None:
+        if self._keeping is not None and self._keeper is not None:
             await self._keeping.release()
-            assert self._keeper is not None
             try:
                 await self._keeper.write()
             except OSError as error:
                 log.error("the last snapshot can't be written: %s", error)
+        await self._source.stop()
         self._metrics.release()
-        await self._connection.close()
 
     def _take(self, events: Iterable[Event], arrival_seconds: float) -> None:
         if self.store.apply_all(events, arrival_seconds) is not None:
@@ -100,10 +98,17 @@ class WatchedCluster:
     def _whole(self) -> frozenset[Kind]:
         """The kinds that are watched, once all have been read; none before, so that no partial state is kept."""
         synced = self._source.synced
-        return synced if self._wanted.keys() <= synced else frozenset()
+        return synced if self._source.kinds <= synced else frozenset()
+
+    def _reachable(self) -> bool:
+        return any(state.connected for state in self._source.states.values())
 
     def _snapshot_age_seconds(self) -> float | None:
         """How old the state is that is answered from; None once all has come from the API server."""
-        if self._keeper is None or not self._keeper.loaded_seconds or self._wanted.keys() <= self._source.synced:
+        if self._keeper is None or not self._keeper.loaded_seconds or self._source.kinds <= self._source.synced:
             return None
         return self._keeper.age_seconds()
+
+
+def _report(problem: ClusterError) -> None:
+    log.error("Failed to watch: %s", problem)

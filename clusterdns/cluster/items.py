@@ -11,7 +11,7 @@ so that one object can't stop the others.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from functools import lru_cache, partial
 from sys import intern
@@ -44,6 +44,8 @@ pod_names: ``Endpoint.pod`` of EndpointSlices.
 clients: of Pods ``uid``, ``terminating``, ``cluster_search`` and ``network_seconds``.
 labels: of Pods.
 """
+
+DETAILS: tuple[Detail, ...] = ("pod_names", "clients", "labels")
 
 _PHASES = ("Running", "Pending")
 _HEADLESS = ("None",)
@@ -378,3 +380,9 @@ def _reading(kind: Kind, details: frozenset[Detail]) -> tuple[Any, Callable[[str
             return shapes.NamedShape, _read_namespace
         case "ServiceImport":
             return shapes.ImportShape, _read_import
+
+
+def details_of(kind: Kind, details: Collection[Detail]) -> tuple[Detail, ...]:
+    """Those of the details that objects of the kind have."""
+    of_kind: Mapping[str, tuple[Detail, ...]] = {"EndpointSlice": ("pod_names",), "Pod": ("clients", "labels")}
+    return tuple(detail for detail in of_kind.get(kind, ()) if detail in details)

@@ -9,6 +9,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 import msgspec
 
 from clusterdns.cluster.apiserver.options import WatchOptions
+from clusterdns.cluster.items import Detail
 from clusterdns.cluster.objects import Key, Kind
 from clusterdns.cluster.store import Store
 from clusterdns.dns.wire import Record
@@ -86,8 +87,12 @@ class Clusters(Protocol):
     ) -> ClusterLease:
         """The cluster that the manifests in a directory describe; these kinds are needed. Raises LifecycleError."""
 
-    async def api_server(self, options: WatchOptions, kinds: frozenset[Kind]) -> ClusterLease:
-        """The cluster of an API server, watched for these kinds from now on. Raises LifecycleError."""
+    async def api_server(
+        self, options: WatchOptions, kinds: frozenset[Kind], details: frozenset[Detail]
+    ) -> ClusterLease:
+        """The cluster of an API server, watched for these kinds from now on, with these details of their objects.
+        Raises LifecycleError.
+        """
 
 
 class Explanations(Protocol):

@@ -9,6 +9,7 @@ from typing import Any
 
 from clusterdns.cluster.apiserver.options import WatchOptions
 from clusterdns.cluster.changes import Apply, Delete, Replace
+from clusterdns.cluster.items import Detail
 from clusterdns.cluster.objects import (
     KINDS,
     Endpoint,
@@ -140,7 +141,7 @@ class FakeSetup:
         self.asked: list[tuple[str, int]] = []
         self.leased: list[tuple[str, ...]] = []
         self.spawned: list[asyncio.Future[None]] = []
-        self.watched: list[tuple[WatchOptions, frozenset[Kind]]] = []
+        self.watched: list[tuple[WatchOptions, frozenset[Kind], frozenset[Detail]]] = []
         self.lease = _Lease(store)
         self.services = self
         self.clusters = self
@@ -151,8 +152,8 @@ class FakeSetup:
         self.leased.append(tuple(texts))
         return self.lease
 
-    async def api_server(self, options: WatchOptions, kinds: frozenset[Kind]) -> _Lease:
-        self.watched.append((options, kinds))
+    async def api_server(self, options: WatchOptions, kinds: frozenset[Kind], details: frozenset[Detail]) -> _Lease:
+        self.watched.append((options, kinds, details))
         self.lease.kinds = kinds
         return self.lease
 

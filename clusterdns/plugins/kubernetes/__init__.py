@@ -225,7 +225,12 @@ class Kubernetes(Plugin):
         options = self.options
         services = self.setup.services
         self._lease = await lease_cluster(
-            options.source, self.setup, options.labels, options.namespace_labels, frozenset(options.zone.kinds)
+            options.source,
+            self.setup,
+            options.labels,
+            options.namespace_labels,
+            frozenset(options.zone.kinds),
+            pod_names=options.zone.endpoint_pod_names,
         )
         store = self._lease.store
         picture = ClusterSetSnapshot if options.zone.imported else Snapshot

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from clusterdns.cluster.apiserver.options import ApiServerOptions, TlsFiles, WatchOptions
+from clusterdns.cluster.items import DETAILS
 from clusterdns.cluster.objects import Kind
 from clusterdns.config.directive import DirectiveReader, Line, Token, parse_with
 from clusterdns.errors import ConfigError
@@ -182,11 +183,18 @@ class SourceReader:
 
 
 async def lease_cluster(
-    source: SourceOptions, setup: Setup, labels: str, namespace_labels: str, kinds: frozenset[Kind]
+    source: SourceOptions,
+    setup: Setup,
+    labels: str,
+    namespace_labels: str,
+    kinds: frozenset[Kind],
+    *,
+    pod_names: bool,
 ) -> ClusterLease:
     """The cluster of a source, of which these kinds are needed. Raises LifecycleError.
 
     labels, namespace_labels: selectors, empty for all.
+    pod_names: True if the names of endpoints' Pods are needed; what other directives of the block need is known here.
     """
     clusters = setup.services.clusters
     if source.manifests:
@@ -201,7 +209,8 @@ async def lease_cluster(
         snapshot_max_age_seconds=source.snapshot_max_age_seconds,
         startup_timeout_seconds=source.startup_timeout_seconds,
     )
-    return await clusters.api_server(watch, kinds)
+    wanted = {"pod_names": pod_names, "clients": "autopath" in setup.siblings, "labels": "metadata" in setup.siblings}
+    return await clusters.api_server(watch, kinds, frozenset(detail for detail in DETAILS if wanted[detail]))
 
 
 def _is_server(url: str) -> bool:
