@@ -12,6 +12,7 @@ import gzip
 import json
 import re
 from collections import defaultdict
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from support.dns_cluster import store_of
 
 from clusterdns.app.instance import Instance, listen_addresses
 from clusterdns.cluster.decode import decode_object
+from clusterdns.cluster.items import DETAILS, ItemDecoder
+from clusterdns.cluster.objects import KINDS, Object
 from clusterdns.cluster.store import Store
 from clusterdns.config import planner
 from clusterdns.config.expand import Source
@@ -139,12 +142,32 @@ def our_form(recorded: Form, case: dict[str, Any], name: str, ttl: int) -> Form:
     return form
 
 
+def as_manifests(objects: list[dict[str, Any]]) -> Iterator[Object]:
+    """The objects as they are read from files."""
+    return filter(None, map(decode_object, objects))
+
+
+def as_watched(objects: list[dict[str, Any]]) -> Iterator[Object]:
+    """The objects as they are read from what an API server sends."""
+    decoders = {kind: ItemDecoder(kind, DETAILS) for kind in KINDS}
+    for each in objects:
+        if each["kind"] in decoders:
+            item = decoders[each["kind"]].item(json.dumps(each).encode())
+            if item.object is not None:
+                yield item.object
+
+
+@pytest.mark.parametrize("read", [as_manifests, as_watched])
 @pytest.mark.parametrize("cluster", CLUSTERS)
 @pytest.mark.parametrize("name", RUNS)
-def test_a_recorded_run(cluster: int, name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    objects = filter(None, map(decode_object, recording(cluster)["objects"]))
+def test_a_recorded_run(
+    cluster: int,
+    name: str,
+    read: Callable[[list[dict[str, Any]]], Iterator[Object]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     run = run_of(cluster, name)
-    engine = engine_for(run["corefile"], store_of(objects))
+    engine = engine_for(run["corefile"], store_of(read(recording(cluster)["objects"])))
     ttl = ttl_seconds(run["corefile"])
     differences = listed(name)
     equal = different = 0
