@@ -136,4 +136,4 @@ class ClusterMetrics:
 def _service_kind(service: Service) -> str:
     if not service.headless:
         return "cluster_ip"
-    return "headless_with_selector"
+    return "headless_with_selector" if service.selects else "headless_without_selector"

@@ -141,6 +141,7 @@ def service(declared: DeclaredService, cluster_ips: tuple[str, ...], node_ports:
         declared.external_name,
         declared.external_ips,
         declared.ingress,
+        bool(declared.selector),
     )
 
 

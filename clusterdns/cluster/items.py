@@ -227,6 +227,7 @@ def _read_service(namespace: str, shape: shapes.ServiceShape) -> Service:
         if external_ips
         else (),
         decode.ingress_of(shape.status),
+        bool(spec.selector),
     )
 
 

@@ -59,6 +59,7 @@ class ServiceSpecShape(msgspec.Struct, rename="camel", gc=False):
     ports: list[raw.RawServicePort] | None = None
     external_name: str | None = None
     external_ips: list[str] | None = msgspec.field(default=None, name="externalIPs")
+    selector: dict[str, str | None] | None = None
 
 
 class ServiceShape(msgspec.Struct, gc=False):

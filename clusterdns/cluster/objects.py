@@ -27,6 +27,7 @@ class ServicePort(msgspec.Struct, frozen=True, gc=False):
 class Service(msgspec.Struct, frozen=True, gc=False):
     """v1 Service. ``cluster_ips`` is spec.clusterIPs: ``("None",)`` for headless, empty for ExternalName;
     ``external_ips`` is spec.externalIPs; ``ingress`` is status.loadBalancer.ingress: addresses and host names.
+    ``selects`` is True with a spec.selector; without one, somebody else writes its endpoints.
     """
 
     namespace: str
@@ -37,6 +38,7 @@ class Service(msgspec.Struct, frozen=True, gc=False):
     external_name: str = ""
     external_ips: tuple[str, ...] = ()
     ingress: tuple[str, ...] = ()
+    selects: bool = False
 
     @property
     def key(self) -> Key:
