@@ -286,8 +286,8 @@ class Server:
 
 
 def _tidy_memory() -> None:
-    """Free what is part of a cycle and no longer used, such as an old instance with all that its caches hold: left alone
-    the collector may take hours to look at what is that old. What is left mostly stays, and need not be walked again.
+    """Free what is part of a cycle and no longer used, such as an old instance with all that its caches hold. The
+    collector alone may take hours to look at what is that old. What is left mostly stays: it isn't to be walked again.
     """
     gc.collect()
     gc.freeze()
