@@ -134,9 +134,8 @@ class Server:
         if self._announce is not None:
             self._announce(plan, ports)
         self._write_pidfile()
-        gc.collect()
-        gc.freeze()  # what was made at start mostly stays; the collector need not walk it again and again
         gc.set_threshold(*_GC_THRESHOLDS)
+        _tidy_memory()
 
     def _build(self, plan: Plan, ports: dict[tuple[str, int], int]) -> Instance:
         return Instance(
@@ -160,20 +159,26 @@ class Server:
                 return False
             log.info("Reloading")
             gc.unfreeze()  # the old instance is garbage soon
-            try:
-                await self._replace_instance()
-            except ConfigErrors as errors:
-                for error in errors.errors:
-                    log.error("Restart failed: %s", error)
-                return False
-            except (ClusterDNSError, OSError) as error:
+            replaced = await self._try_to_replace_instance()
+            _tidy_memory()
+            if replaced:
+                log.info("Reloading complete")
+            return replaced
+
+    async def _try_to_replace_instance(self) -> bool:
+        try:
+            await self._replace_instance()
+        except ConfigErrors as errors:
+            for error in errors.errors:
                 log.error("Restart failed: %s", error)
-                return False
-            except Exception as error:
-                log.error("Restart failed: %s: %s", type(error).__name__, error, exc_info=error)
-                return False
-            log.info("Reloading complete")
-            return True
+            return False
+        except (ClusterDNSError, OSError) as error:
+            log.error("Restart failed: %s", error)
+            return False
+        except Exception as error:
+            log.error("Restart failed: %s: %s", type(error).__name__, error, exc_info=error)
+            return False
+        return True
 
     async def _replace_instance(self) -> None:
         old = self._instance
@@ -278,6 +283,14 @@ class Server:
     def _remove_pidfile(self) -> None:
         if self._pidfile:
             Path(self._pidfile).unlink(missing_ok=True)
+
+
+def _tidy_memory() -> None:
+    """Free what is part of a cycle and no longer used, such as an old instance with all that its caches hold. The
+    collector alone may take hours to look at what is that old. What is left mostly stays: it isn't to be walked again.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _wants_debug(plan: Plan) -> bool:

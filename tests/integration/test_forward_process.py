@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -16,6 +17,7 @@ from typing import Any
 import dns.message
 import dns.query
 import dns.rcode
+import pytest
 from support.ports import free_port
 from support.upstream import Faults, UpstreamThread, address_text
 
@@ -103,3 +105,37 @@ def test_the_end_waits_for_replies_that_are_due_and_is_clean(start_server: Any, 
             assert dns.message.from_wire(client.recv(512)).answer
         assert server.process.wait(10) == 0
         assert "ERROR" not in server.output()
+
+
+def test_memory_is_not_lost_over_reloads_of_full_caches(start_server: Any, tmp_path: Path) -> None:
+    corefile = tmp_path / "Corefile"
+    rounds, names = 8, 4000
+    with UpstreamThread() as upstream:
+        corefile.write_text(f".:PORT {{\n errors\n cache 300\n forward . {upstream.address}\n}}\n")
+        server = start_server("-conf", str(corefile))
+        status = Path(f"/proc/{server.process.pid}/status")
+        if not status.exists():
+            pytest.skip("this system has no /proc")
+        sizes = []
+        for number in range(rounds):
+            fill_cache(server.port, [f"n{each}.r{number}.test." for each in range(names)])
+            server.process.send_signal(signal.SIGUSR1)
+            end = time.monotonic() + 10
+            while server.output().count("Reloading complete") <= number:
+                assert time.monotonic() < end
+                time.sleep(0.01)
+            sizes.append(int(re.search(r"VmRSS:\s+(\d+)", status.read_text())[1]))
+        assert sizes[-1] - sizes[2] < 6000, sizes
+
+
+def fill_cache(port: int, names: list[str]) -> None:
+    """Ask for all names, 100 at a time."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(5)
+        client.connect(("127.0.0.1", port))
+        for start in range(0, len(names), 100):
+            part = names[start : start + 100]
+            for name in part:
+                client.send(dns.message.make_query(name, "A").to_wire())
+            for _ in part:
+                assert client.recv(512)[3] & 15 == 0

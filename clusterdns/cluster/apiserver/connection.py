@@ -66,6 +66,8 @@ class ApiConnection:
     credentials: where it is, and as whom to ask.
     options: how fast.
     registry: gets CoreDNS' metrics of requests; None for none.
+
+    Raises ApiError for files that the credentials name and that can't be used. No connection is made yet.
     """
 
     def __init__(

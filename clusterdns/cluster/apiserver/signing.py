@@ -39,13 +39,12 @@ class Signed(msgspec.Struct, frozen=True):
 
 
 class Signer:
-    """Signs the requests of one connection."""
+    """Signs the requests of one connection. Reads the files; raises ApiError for those that are of no use."""
 
     def __init__(self, credentials: Credentials, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._credentials = credentials
         self._clock = clock
         self._secure = credentials.server.startswith("https:")
-        self._read_at: float | None = None
         self._token = credentials.token
         self._tls: ssl.SSLContext | None = None
         self._identity: tuple[object, ...] = ()  # of the files and certificates that _tls was made of
@@ -54,12 +53,14 @@ class Signer:
             from clusterdns.cluster.apiserver.exec import ExecCredentials  # with processes, which few need
 
             self._program = ExecCredentials(credentials.program)
+        self._reread(None)
+        self._read_at = clock()
 
     async def sign(self) -> Signed:
-        """Headers and context. Raises ApiError where there never was anything usable."""
+        """Headers and context. Raises ApiError where a program makes no credentials."""
         made = await self._program.get() if self._program else None
         now = self._clock()
-        if self._read_at is None or now - self._read_at >= REREAD_SECONDS or made is not None:
+        if now - self._read_at >= REREAD_SECONDS or made is not None:
             self._reread(made)
             self._read_at = now
         headers = dict(self._credentials.headers)

@@ -89,7 +89,7 @@ def test_a_token_file_that_goes_leaves_the_last_token(tmp_path, caplog):
 
 def test_a_token_file_that_never_was_is_an_error(tmp_path):
     with pytest.raises(ApiError, match="No such file"):
-        sign(signer(token_file=str(tmp_path / "token")))
+        signer(token_file=str(tmp_path / "token"))
 
 
 def test_plain_http_needs_no_context():
@@ -129,7 +129,7 @@ def test_an_authority_that_breaks_leaves_the_last_one(tmp_path, caplog):
 
 def test_an_authority_that_never_was_is_an_error():
     with pytest.raises(ApiError, match="the certificate authority /nonexistent: no such file or directory"):
-        sign(signer(server="https://192.0.2.1", authority=Pem("/nonexistent")))
+        signer(server="https://192.0.2.1", authority=Pem("/nonexistent"))
 
 
 def test_contexts_trust_whom_they_should():
@@ -164,4 +164,4 @@ def test_client_certificates_come_from_files_or_memory(as_data):
 )
 def test_client_certificates_that_cannot_be_used_are_told(certificate, key, message):
     with pytest.raises(ApiError, match=message):
-        sign(signer(server="https://192.0.2.1", certificate=certificate, key=key))
+        signer(server="https://192.0.2.1", certificate=certificate, key=key)
