@@ -60,11 +60,14 @@ class Prune(msgspec.Struct, frozen=True):
     The kind is synced after it.
 
     kept: the names that were listed, by namespace (the empty one for kinds without); read at once.
+    count: of how many objects the list was, if each came in one Apply event; -1 if that isn't sure. A store that has as
+        many has no others, and needn't look.
     """
 
     kind: Kind
     kept: Mapping[str, Container[str]]
     revision: str = ""
+    count: int = -1
 
 
 class Forget(msgspec.Struct, frozen=True):

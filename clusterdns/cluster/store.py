@@ -177,7 +177,8 @@ class Store:
         elif isinstance(event, Replace):
             self._replace(event, step)
         elif isinstance(event, Prune):
-            self._prune(kind, event.kept, step)
+            if event.count != self._counts[kind]:
+                self._prune(kind, event.kept, step)
             self._synced |= {kind}
         elif isinstance(event, Forget):
             self._prune(kind, _NONE, step)

@@ -13,7 +13,7 @@ _LIST_SHIFT: Final = 8
 _REVISION_SHIFT: Final = 28
 _COMPARISONS: Final = 1 << _LIST_SHIFT
 _LISTS: Final = 1 << (_REVISION_SHIFT - _LIST_SHIFT)
-_SWEEP: Final = 2000
+_WALK: Final = 2000
 
 
 class Known:
@@ -38,12 +38,15 @@ class Known:
         stamp = self._stamps.get(namespace, {}).get(name)
         return -1 if stamp is None else stamp >> _REVISION_SHIFT
 
-    def put(self, namespace: str, name: str, revision: int) -> None:
-        """The object was seen at that revision."""
+    def put(self, namespace: str, name: str, revision: int) -> bool:
+        """The object was seen at that revision. Returns whether that is the first time since ``begin_list``."""
         named = self._stamps.setdefault(namespace, {})
-        before = len(named)
+        stamp = named.get(name)
         named[name] = revision << _REVISION_SHIFT | self._list << _LIST_SHIFT | self._comparison
-        self.count += len(named) - before
+        if stamp is None:
+            self.count += 1
+            return True
+        return stamp >> _LIST_SHIFT & (_LISTS - 1) != self._list
 
     def remove(self, namespace: str, name: str) -> None:
         """The object is gone, if there was one."""
@@ -85,10 +88,16 @@ class Known:
 
     def walk(self) -> Iterator[list[Key]]:
         """All keys, a bounded number at a time; some may be gone by the time that they come."""
+        keys: list[Key] = []
         for namespace in list(self._stamps):
             names = iter(list(self._stamps.get(namespace, ())))
-            while some := list(islice(names, _SWEEP)):
-                yield [(namespace, name) for name in some]
+            while some := list(islice(names, _WALK)):
+                keys.extend([(namespace, name) for name in some])
+                if len(keys) >= _WALK:
+                    yield keys
+                    keys = []
+        if keys:
+            yield keys
 
     def _stamp(self, key: Key, gone: int) -> int:
         return self._stamps.get(key[0], {}).get(key[1], gone)

@@ -37,10 +37,14 @@ class Ledger:
         self.touched: set[Key] | None = None
         self._state = state
         self._faulty: dict[Key, str] = {}
+        self._applied = 0
+        self._exact = False
 
     def begin_list(self) -> None:
         """A list follows: items, some at a time, then its end."""
         self.known.begin_list()
+        self._applied = 0
+        self._exact = True
 
     def listed(self, items: Iterable[Item]) -> tuple[Event, ...]:
         """A list has these. Raises ApiError for one without a name: what may be meant mustn't count as gone."""
@@ -48,18 +52,19 @@ class Ledger:
         for item in items:
             if not item.name:
                 raise ApiError(f"the list can't be read: an item has no name ({item.fault})")
-            self.known.put(item.namespace, item.name, revision_number(item.revision))
+            if not self.known.put(item.namespace, item.name, revision_number(item.revision)):
+                self._exact = False
+            self._applied += item.object is not None
             events.append(self._event(item, "", None))
         return tuple(events)
 
     def end_list(self, revision: str) -> Iterator[tuple[Event, ...]]:
         """All has been listed: what wasn't is gone."""
         for keys in self.known.sweep():
-            if keys:
-                for key in keys:
-                    self._forget_fault(key)
-                yield tuple([Delete(self.kind, key) for key in keys])
-        yield (Prune(self.kind, self.known.names, revision),)
+            for key in keys:
+                self._forget_fault(key)
+            yield tuple([Delete(self.kind, key) for key in keys])
+        yield (Prune(self.kind, self.known.names, revision, self._applied if self._exact else -1),)
 
     def told(self, kind: str, item: Item) -> Event | None:
         """A watch tells of an item that has a name; ``kind`` is ADDED, MODIFIED or DELETED. None for what is known
@@ -67,6 +72,7 @@ class Ledger:
         """
         revision, seen = revision_number(item.revision), self.known.revision(item.namespace, item.name)
         key = (item.namespace, item.name)
+        self._exact = False
         if self.touched is not None:
             self.touched.add(key)
         if kind == "DELETED":

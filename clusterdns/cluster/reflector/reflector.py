@@ -49,7 +49,7 @@ LONGEST_HEADERS_SECONDS: Final = 60.0
 
 LIST_IDLE_SECONDS: Final = 10.0
 LIST_SECONDS: Final = 600.0
-"""For one answer to a list."""
+"""For one page."""
 
 WATCH_SECONDS: Final = (300, 600)
 """How long a watch is asked for, by chance in between, as client-go does."""
@@ -63,6 +63,7 @@ REWATCH_SECONDS: Final = 0.25
 STREAMS_AGAIN_SECONDS: Final = 3600.0
 """After that, a server that refused to stream a list is asked for it again: it may have been updated."""
 
+_NO_SECONDS: Final = 0.001
 _TYPES: Final = frozenset(("ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"))
 _UNSUPPORTED: Final = frozenset((400, 405, 406, 415, 422, 501))
 _STORAGE: Final = frozenset((500, 504))
@@ -156,8 +157,12 @@ class Reflector:
     def idle_seconds(self, now_seconds: float) -> float:
         """How long to wait for the next piece of the body."""
         if self._mode == "watch":
-            return max(self._line_seconds + self._silence_seconds - now_seconds, 0.001)
-        return max(min(LIST_IDLE_SECONDS, self._began_seconds + LIST_SECONDS - now_seconds), 0.001)
+            until_seconds = self._line_seconds + self._silence_seconds
+        elif self._mode == "stream":
+            until_seconds = self._line_seconds + LIST_IDLE_SECONDS
+        else:
+            until_seconds = min(now_seconds + LIST_IDLE_SECONDS, self._began_seconds + LIST_SECONDS)
+        return max(until_seconds - now_seconds, _NO_SECONDS)
 
     def relist(self, reason: str, now_seconds: float, gaps: int = 0) -> None:
         """List again, at once. ``gaps``: how many objects are known to differ."""
@@ -202,8 +207,8 @@ class Reflector:
         try:
             if self._mode in ("stream", "watch"):
                 yield from self._read_lines(self._lines.feed(data), now_seconds)
-                if self.busy and self._mode == "watch" and self.idle_seconds(now_seconds) <= 0.001:
-                    raise ApiError("the watch sends no lines", timed_out=True)
+                if self.busy and self.idle_seconds(now_seconds) <= _NO_SECONDS:
+                    raise ApiError("no lines come, though bytes do", timed_out=True)
             elif self._listing is not None:
                 yield from self._listing.feed(data)
         except ApiError as error:
@@ -297,10 +302,12 @@ class Reflector:
     def _events_of(self, found: WatchEvent, now_seconds: float) -> tuple[Event, ...]:
         item = found.item
         self._heard = True
-        self._line_seconds = self.state.last_event_seconds = now_seconds
+        self.state.last_event_seconds = now_seconds
+        if self._mode == "watch" or found.type == "ADDED":
+            self._line_seconds = now_seconds
         if self._mode == "stream":
             if found.type == "BOOKMARK":
-                return ()
+                raise ApiError("the stream goes on without saying where its list ends", timed_out=True)
             if found.type != "DELETED":
                 return self.ledger.listed((item,))
         elif not self._productive:

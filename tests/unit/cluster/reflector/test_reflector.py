@@ -94,6 +94,22 @@ def test_a_stream_that_does_not_say_where_the_list_ends_is_given_up_for_pages():
     assert found.asked == ["stream", "page", "watch 101"]
 
 
+@pytest.mark.parametrize("kind", ["BOOKMARK", "MODIFIED"])
+def test_a_stream_that_is_a_watch_from_the_beginning_is_given_up_for_pages_though_it_never_pauses(kind):
+    found = Reflection()
+    found.storage.put("dev", "web")
+    value = web(found) if kind == "MODIFIED" else {"metadata": {"resourceVersion": "101"}}
+    line = json.dumps({"type": kind, "object": value}).encode() + b"\n"
+    stream = Answer(200, b'{"type":"ADDED","object":' + json.dumps(web(found)).encode() + b"}\n", "")
+    found.server.faults.append(stream)
+    for _ in range(int(LIST_IDLE_SECONDS)):
+        found.advance(1)
+        stream.parts.append(line)
+    found.advance(1)
+    assert_equal(found)
+    assert found.asked == ["stream", "page", "watch 101"]
+
+
 @pytest.mark.parametrize("status", [400, 422])
 def test_where_streams_are_refused_pages_come_at_once_and_streams_are_tried_again_later(status):
     found = Reflection()
