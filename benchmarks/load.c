@@ -105,7 +105,7 @@ static void run_closed(double seconds, long window) {
     struct pollfd readable[MOST_SOCKETS];
     for (int i = 0; i < channel_count; i++) readable[i] = (struct pollfd){.fd = channels[i].fd, .events = POLLIN};
     uint64_t now = now_nanoseconds(), end = now + (uint64_t)(seconds * 1e9);
-    while (now < end) {
+    while (now < end || (!received && now < end + PATIENCE_NANOSECONDS)) {
         int busy = 0;
         for (int i = 0; i < channel_count; i++) {
             busy |= receive(&channels[i]);

@@ -125,7 +125,7 @@ static void run(double seconds, uint64_t pause) {
     uint64_t now = now_nanoseconds(), end = now + (uint64_t)(seconds * 1e9), look_at = now + LOST_AFTER_NANOSECONDS / 10;
     // They don't begin all at the same moment, but their order is that of their beginnings.
     for (int i = 0; i < client_count; i++) begin(&clients[i], now + pause * (uint64_t)i / (uint64_t)client_count);
-    while (now < end) {
+    while (now < end || (!attempts && now < end + PATIENCE_NANOSECONDS)) {
         wake(now);
         for (int i = 0; i < socket_count; i++)
             while (receive(sockets[i], pause)) continue;

@@ -7,7 +7,6 @@ queries go to, have the next one.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import random
 import socket
@@ -33,17 +32,19 @@ class ServerFailedError(RuntimeError):
 def free_ports(count: int) -> list[int]:
     """Ports of 127.0.0.1 that nothing has just now, for UDP and TCP alike.
 
-    They are below those that systems give to clients (from 32768 on Linux): servers that forward take a thousand.
+    They are below those that systems give to clients (from 32768 on Linux), which any socket may get the next moment.
     """
-    found: list[int] = []
-    while len(found) < count:
+    ports: list[int] = []
+    while len(ports) < count:
         port = random.randrange(20000, 32000)
-        tcp, udp = socket.socket(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        with tcp, udp, contextlib.suppress(OSError):
-            tcp.bind(("127.0.0.1", port))
-            udp.bind(("127.0.0.1", port))
-            found += [port] if port not in found else []
-    return found
+        with socket.socket() as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+            try:
+                tcp.bind(("127.0.0.1", port))
+                udp.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        ports += [port] if port not in ports else []
+    return ports
 
 
 def pin_to_core(core: int) -> None:
@@ -108,8 +109,23 @@ class MeasuredServer:
                     time.sleep(0.02)
                     continue
                 return time.monotonic() - start
+        raise ServerFailedError(f"{self.name} does not answer:\n{self.output()}")
+
+    @property
+    def running(self) -> bool:
+        """False once the process has ended."""
+        return self._process.poll() is None
+
+    def output(self) -> str:
+        """What it has printed so far."""
         self._output.seek(0)
-        raise ServerFailedError(f"{self.name} does not answer:\n{self._output.read().decode(errors='replace')}")
+        return self._output.read().decode(errors="replace")
+
+    def kill(self) -> None:
+        """End the process at once, whatever it has open."""
+        self._process.kill()
+        self._process.wait()
+        self._output.close()
 
     def cpu_seconds(self) -> float:
         """User and system time so far, child processes included; counted in clock ticks, so good to 10 ms."""
@@ -119,6 +135,20 @@ class MeasuredServer:
         """Resident memory, child processes included."""
         page = os.sysconf("SC_PAGE_SIZE")
         return sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * page for pid in _family(self._process.pid))
+
+    def forget_peak(self) -> None:
+        """From now on ``peak_bytes`` is about what comes."""
+        for pid in _family(self._process.pid):
+            Path(f"/proc/{pid}/clear_refs").write_text("5")  # proc(5): resets the peak resident set size
+
+    def peak_bytes(self) -> int:
+        """The largest resident memory so far, child processes included."""
+        return sum(_peak(pid) for pid in _family(self._process.pid))
+
+
+def _peak(pid: int) -> int:
+    fields = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    return int(fields["VmHWM"].split()[0]) * 1024
 
 
 def _family(pid: int) -> Iterator[int]:

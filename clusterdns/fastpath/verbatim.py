@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from clusterdns.fastpath.answer import counts
+from clusterdns.dns.types import NOERROR
+from clusterdns.fastpath.answer import CompiledAnswer, counts
 
 MAX_ADDRESSES: Final = 16
 """Of one reply."""
@@ -47,7 +48,7 @@ class Shape:
     """A reply that consists of some address records of the question's name and type, and perhaps an OPT.
 
     number: how many.
-    size: octets of all of them.
+    size: octets of all of them, each of which has ``record_bytes``.
     counts, counts_with_opt: ANCOUNT, NSCOUNT and ARCOUNT.
     positions: of the TTLs, from the end of the question on.
     """
@@ -61,6 +62,12 @@ class Shape:
         self.counts = counts(number)
         self.counts_with_opt = counts(number, 0, 1)
         self.positions = tuple(range(_TTL_AT, self.size, record_bytes))
+
+    def compile(self, body: bytes) -> CompiledAnswer:
+        """The answer that has these records."""
+        if self.number == 1:
+            return CompiledAnswer(NOERROR, self.counts, body)
+        return CompiledAnswer(NOERROR, self.counts, body, rotating=self.number, record_bytes=self.record_bytes)
 
 
 FORMS: Final = {A_QUESTION: Form(A_QUESTION, 4), AAAA_QUESTION: Form(AAAA_QUESTION, 16)}

@@ -251,13 +251,10 @@ class Path:
             return False
         body, others = kept
         flags = message[2:4]
-        plain_flags = bytes((flags[0], flags[1] & ~_AD)) if flags[1] & _AD else flags
-        shown = flags if ticket.wants_authenticated else plain_flags
-        self._answer(ticket, self._write(ticket, shown, shape, body))
+        self._answer(ticket, self._write(ticket, _shown(flags, ticket), shape, body))
         for other in others:
             self.took(perf_counter() - other.came, 1)
-            shown = flags if other.wants_authenticated else plain_flags
-            self._answer(other, self._write(other, shown, shape, body))
+            self._answer(other, self._write(other, _shown(flags, other), shape, body))
         return True
 
     def _write(self, ticket: Ticket, flags: bytes, shape: Shape, body: bytes) -> bytes:
@@ -309,3 +306,8 @@ class Path:
         if durations:
             for observer in self._observers:
                 observer.observe_hit_durations(self.server, self._zone, durations)
+
+
+def _shown(flags: bytes, ticket: Ticket) -> bytes:
+    """The flags of a reply that is kept, as the client is to see them."""
+    return bytes((flags[0], flags[1] & ~_AD)) if flags[1] & _AD and not ticket.wants_authenticated else flags

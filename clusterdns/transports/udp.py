@@ -142,6 +142,8 @@ class UdpListener:
 
     def _take(self, batch: mmsg.MessageBatch, i: int, length: int, now: float) -> bool:
         """True if the message in slot ``i`` takes the short way."""
+        if self._due >= MAX_WAITING:
+            return False
         start = i * mmsg.SLOT_BYTES
         ticket = self.engine.shortcut.take(batch.slots[start : start + length].tobytes(), now)
         if ticket is None:

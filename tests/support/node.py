@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A node of a cluster for one test: addresses and ports of its own, an /etc of its own, and a world outside with servers.
+"""A node of a cluster for one test: addresses, ports and an /etc of its own, and a world outside with other servers.
 
 A Corefile can be tried as it is there, beside whatever else runs on the machine.
 """

@@ -21,9 +21,13 @@ Names = tuple[str, ...]
 class RandomZone:
     """A zone. ``sets`` has the record sets of each name: type to TTL and data in zone-file form."""
 
-    def __init__(self, origin: str, random: Random) -> None:
+    def __init__(
+        self, origin: str, random: Random, *, labels: tuple[str, ...] = LABELS, types: tuple[str, ...] = TYPES
+    ) -> None:
         self.origin = origin
         self.random = random
+        self._labels = labels
+        self._types = types
         self.sets: dict[Names, dict[str, tuple[int, list[str]]]] = {}
         for _ in range(random.randrange(6, 22)):
             self._add(self._name())
@@ -33,7 +37,7 @@ class RandomZone:
 
     def _name(self) -> Names:
         depth = self.random.choice((1, 1, 2, 2, 3, 4))
-        return tuple(self.random.choice(LABELS) for _ in range(depth))
+        return tuple(self.random.choice(self._labels) for _ in range(depth))
 
     def _target(self) -> str:
         """A name to lead to: one of the zone, mostly, else one outside."""
@@ -46,7 +50,7 @@ class RandomZone:
         held = self.sets.setdefault(name, {})
         if "CNAME" in held:
             return
-        rtype = self.random.choice(TYPES)
+        rtype = self.random.choice(self._types)
         if rtype == "CNAME" and held:
             return
         if rtype in ("NS", "DNAME") and (name[0] == "*" or {"NS", "DNAME"} & held.keys()):
@@ -100,7 +104,7 @@ class RandomZone:
         while len(asked) < count:
             name = random.choice(known)
             cut = random.randrange(len(name))
-            labels = [random.choice(LABELS) for _ in range(random.randrange(1, 3))]
+            labels = [random.choice(self._labels) for _ in range(random.randrange(1, 3))]
             asked.append(random.choice(((*labels, *name[cut:]), (*labels, *name), self._name())))
         return [self.absolute(name) for name in dict.fromkeys(asked)]
 

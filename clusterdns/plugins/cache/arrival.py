@@ -9,7 +9,7 @@ failure for them.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Final, TypeAlias
 
 from clusterdns.dns.types import FLAG_AD, FLAG_TC
@@ -83,27 +83,34 @@ Waiter: TypeAlias = Callable[[Arrival | None], None]
 class Flight:
     """A query under way, and those who wait for what comes of it: ``tickets`` are on the short way."""
 
-    __slots__ = ("_timer", "_waiting", "flights", "key", "landed", "started_seconds", "tickets")
+    # Most queries have no followers: what only those need stands in the class.
+    landed = False
+    tickets: list[Ticket] | None = None
+    waiters: list[Waiter] | None = None
+    _timer: asyncio.TimerHandle | None = None
 
     def __init__(self, flights: Flights, key: Hashable, started_seconds: float) -> None:
         self.flights = flights
         self.key = key
         self.started_seconds = started_seconds
-        self.landed = False
-        self.tickets: list[Ticket] = []
-        self._waiting: list[Waiter] = []
-        self._timer: asyncio.TimerHandle | None = None
-
-    @property
-    def awaited(self) -> bool:
-        """True if somebody waits who isn't on the short way."""
-        return bool(self._waiting)
 
     def join(self, waiter: Waiter, failure: Arrival) -> None:
         """Wait for it, but no longer than FLIGHT_SECONDS from when the first one began to: then all get ``failure``."""
-        self._waiting.append(waiter)
-        if self._timer is None:
+        if self.waiters is None:
+            self.waiters = []
             self._timer = asyncio.get_running_loop().call_later(FLIGHT_SECONDS, self.land, failure)
+        self.waiters.append(waiter)
+
+    def join_shortly(self, ticket: Ticket) -> None:
+        """Wait for it on the short way, where it ends in time."""
+        if self.tickets is None:
+            self.tickets = []
+        self.tickets.append(ticket)
+
+    def take_tickets(self) -> Sequence[Ticket]:
+        """Those who wait on the short way, and are told by the caller."""
+        tickets, self.tickets = self.tickets, None
+        return tickets or ()
 
     def land(self, arrival: Arrival | None) -> None:
         """Tell those who wait."""
@@ -111,11 +118,10 @@ class Flight:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        waiting, self._waiting = self._waiting, []
-        tickets, self.tickets = self.tickets, []
-        for waiter in waiting:
+        waiters, self.waiters = self.waiters, None
+        for waiter in waiters or ():
             waiter(arrival)
-        for ticket in tickets:
+        for ticket in self.take_tickets():
             ticket.origin.detour(ticket, Landed(ticket.came, self.flights, arrival))
 
 
@@ -145,7 +151,9 @@ class Flights:
         """It is over, with this result; None if nobody asks any more, so that one of the followers has to."""
         if self._flights.get(flight.key) is flight:
             del self._flights[flight.key]
-        flight.land(arrival)
+        if flight.waiters is not None or flight.tickets is not None:
+            flight.land(arrival)
+        flight.landed = True
 
     def follow(self, flight: Flight, waiter: Waiter, failure: Arrival) -> None:
         """Wait for what arrives; ``failure`` at once where too many wait already."""

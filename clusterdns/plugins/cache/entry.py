@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol
 
-from clusterdns.dns.types import FLAG_AA, FLAG_AD, FLAG_RA
+from clusterdns.dns.types import FLAG_AA, FLAG_AD, FLAG_RA, NOERROR
 from clusterdns.fastpath.answer import CompiledAnswer
 from clusterdns.fastpath.memo import Ageing
 from clusterdns.fastpath.ttl import with_ttl
+from clusterdns.fastpath.verbatim import Shape
 from clusterdns.plugins.cache.digest import Digest
 from clusterdns.serving.query import Query
 from clusterdns.serving.reply import Reply
@@ -36,74 +37,66 @@ class Entry:
     stored_seconds, ttl_seconds: when it came, on the cache's clock, and how long it is good for.
     contested: True if a plugin of the block may come to have an answer of its own.
     hits, last_hit_seconds: how often it was used without a longer pause, and when last (``prefetch``).
+    size_bytes: about what it takes of memory, without its key.
     refresh: the attempt to renew it that is under way; after a vain one there is no other before ``retry_seconds``.
     used: True if it was used since an eviction spared it.
     """
 
-    __slots__ = (
-        "_compiled", "_other_orders", "_positions", "_shown_ttl", "answered", "contested", "denial", "flags", "hits",
-        "last_hit_seconds", "plugin", "rcode", "refresh", "retry_seconds", "stored_seconds", "ttl_seconds", "used",
-    )  # fmt: skip
+    # What seldom changes stands in the class: most replies are answers that nobody asks for again.
+    answered = True
+    contested = False
+    denial = False
+    hits = 0
+    last_hit_seconds = 0.0
+    refresh: asyncio.Future[Arrival | None] | None = None
+    retry_seconds = 0.0
+    used = False
+    _compiled: CompiledAnswer | None = None
+    _other_orders = False
+    _shape: Shape | None = None
 
     def __init__(
-        self,
-        plugin: str,
-        rcode: int,
-        flags: int,
-        compiled: CompiledAnswer,
-        positions: tuple[int, ...],
-        *,
-        now_seconds: float,
-        ttl_seconds: int,
-        denial: bool = False,
-        answered: bool = True,
-        other_orders: bool = False,
+        self, plugin: str, rcode: int, flags: int, body: bytes, positions: tuple[int, ...], now: float, ttl_seconds: int
     ) -> None:
-        """``compiled`` has ``ttl_seconds`` at all ``positions``; see ``Digest.has_other_orders``."""
+        """``body`` is what stands behind the question, with ``ttl_seconds`` at all ``positions``."""
+        self.plugin = plugin
         self.rcode = rcode
         self.flags = FLAG_AA | flags & _KEPT_FLAGS
-        self.plugin = plugin
-        self.denial = denial
-        self.answered = answered
-        self.stored_seconds = now_seconds
+        self.stored_seconds = now
         self.ttl_seconds = ttl_seconds
-        self.contested = False
-        self.hits = 0
-        self.last_hit_seconds = now_seconds
-        self.refresh: asyncio.Future[Arrival | None] | None = None
-        self.retry_seconds = now_seconds
-        self.used = False
-        self._compiled = compiled
+        self.size_bytes = len(body) + 8 * len(positions) + OVERHEAD_BYTES
+        self._body = body
         self._positions = positions
         self._shown_ttl = ttl_seconds
-        self._other_orders = other_orders
 
     @classmethod
     def of(cls, reply: Reply, digest: Digest, *, now_seconds: float, ttl_seconds: int) -> Entry:
         """A reply that is good for so long."""
         compiled, positions = digest.compile(ttl_seconds)
-        return cls(
-            reply.plugin,
-            reply.rcode,
-            reply.flags,
-            compiled,
-            positions,
-            now_seconds=now_seconds,
-            ttl_seconds=ttl_seconds,
-            denial=digest.kind not in _SUCCESS,
-            answered=digest.answered,
-            other_orders=digest.has_other_orders(compiled.rotating),
-        )
+        entry = cls(reply.plugin, reply.rcode, reply.flags, compiled.body, positions, now_seconds, ttl_seconds)
+        entry._compiled = compiled
+        entry.denial = digest.kind not in _SUCCESS
+        entry.answered = digest.answered
+        entry._other_orders = digest.has_other_orders(compiled.rotating)
+        return entry
+
+    @classmethod
+    def of_shape(
+        cls, plugin: str, flags: int, shape: Shape, body: bytes, *, now_seconds: float, ttl_seconds: int
+    ) -> Entry:
+        """Addresses that are good for so long."""
+        entry = cls(plugin, NOERROR, flags, body, shape.positions, now_seconds, ttl_seconds)
+        entry._shape = shape
+        return entry
 
     @property
     def compiled(self) -> CompiledAnswer:
         """Its sections, with the TTL of the last reply."""
-        return self._compiled
-
-    @property
-    def size_bytes(self) -> int:
-        """About what it takes of memory, without its key."""
-        return len(self._compiled.body) + 8 * len(self._positions) + OVERHEAD_BYTES
+        compiled = self._compiled
+        if compiled is None:
+            assert self._shape is not None
+            compiled = self._compiled = self._shape.compile(self._body)
+        return compiled
 
     def remaining_seconds(self, now_seconds: float) -> int:
         """The TTL that is left, in whole seconds; 0 or less once it has expired."""
@@ -121,7 +114,7 @@ class Entry:
     def with_ttl(self, ttl_seconds: int) -> CompiledAnswer:
         """Its sections with this TTL."""
         if ttl_seconds != self._shown_ttl:
-            old = self._compiled
+            old = self.compiled
             self._compiled = CompiledAnswer(
                 old.rcode,
                 old.counts,
@@ -131,7 +124,7 @@ class Entry:
                 rotating_start=old.rotating_start,
             )
             self._shown_ttl = ttl_seconds
-        return self._compiled
+        return self.compiled
 
     def reply(self, query: Query, ttl_seconds: int, *, stale: bool = False) -> CachedReply:
         """A reply from it, with this TTL."""

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from clusterdns.dns.types import FLAG_AD, FLAG_CD, FLAG_RD
-from clusterdns.fastpath.answer import CompiledAnswer
 from clusterdns.fastpath.ttl import read_ttl, with_ttl
 from clusterdns.fastpath.verbatim import Shape
-from clusterdns.plugins.cache.arrival import MAX_FOLLOWERS, Arrival, Flight, Flights
+from clusterdns.plugins.cache.arrival import Arrival, Flight, Flights
 from clusterdns.plugins.cache.counters import Counters
 from clusterdns.plugins.cache.entry import Entry
 from clusterdns.plugins.cache.shelves import Shelves
@@ -23,6 +22,7 @@ CD_KEY: Final = 2
 """Bits at the end of the key of an entry."""
 
 _DO: Final = 0x80
+_TTL_AT: Final = 6
 _RD_FIRST: Final = FLAG_RD >> 8
 _SHOWN_FLAGS: Final = 0x04E0
 """AA, RA, Z and AD."""
@@ -46,17 +46,15 @@ class ShortKeeper:
             marks |= CD_KEY
         key = b"%b%b%c" % (name, packet[ticket.end - 4 : ticket.end], marks)
         now_seconds = self._clock()
-        if self._shelves.peek(key, now_seconds) is not None:
+        shelves, flights = self._shelves, self._flights
+        if key in shelves and shelves.peek(key, now_seconds) is not None:
             return None
         # What decides how others are asked is the same as on the long way, so that either can wait for the other.
         options = (opt[3] << 8 | opt[4], b"") if opt else None
         place = (key, (first & _RD_FIRST) << 8, "udp", options)
-        flights = self._flights
         flight = flights.find(place, now_seconds)
         if flight is not None:
-            if len(flight.tickets) + flights.followers >= MAX_FOLLOWERS:
-                return None
-            flight.tickets.append(ticket)
+            flight.join_shortly(ticket)
             return False
         ticket.flight = flights.begin(place, now_seconds)
         ticket.wire = packet[2:] if second & FLAG_AD else b"%c%c%b" % (first, second | FLAG_AD, packet[4:])
@@ -65,31 +63,29 @@ class ShortKeeper:
     def keep(self, ticket: Ticket, flags: int, shape: Shape, body: bytes) -> tuple[bytes, Sequence[Ticket]] | None:
         """See Keeper."""
         positions = shape.positions
-        ttls = [read_ttl(body, position) for position in positions]
-        lifetime_seconds = self._shelves.options.success.clamp(min(ttls))
+        least = shown = read_ttl(body, _TTL_AT)
+        alike = True
+        for position in positions[1:]:
+            shown = read_ttl(body, position)
+            alike = alike and shown == least
+            least = min(least, shown)
+        lifetime_seconds = self._shelves.options.success.clamp(least)
         if lifetime_seconds <= 0:
             return None
-        if ttls != [lifetime_seconds] * len(ttls):
+        if not alike or lifetime_seconds != shown or body[_TTL_AT] > 0x7F:
             body = with_ttl(body, positions, lifetime_seconds)
-        several = shape.number > 1
-        compiled = CompiledAnswer(
-            0,
-            shape.counts,
-            body,
-            rotating=shape.number if several else 0,
-            record_bytes=shape.record_bytes if several else 0,
-        )
         now_seconds = self._clock()
         path, flight = ticket.path, ticket.flight
-        plugin = path.relay.plugin
-        entry = Entry(plugin, 0, flags, compiled, positions, now_seconds=now_seconds, ttl_seconds=lifetime_seconds)
+        entry = Entry.of_shape(
+            path.relay.plugin, flags, shape, body, now_seconds=now_seconds, ttl_seconds=lifetime_seconds
+        )
         counters = self._counters.of(path.server)
         self._shelves.keep(flight.key[0], entry, counters, now_seconds)
-        tickets, flight.tickets = flight.tickets, []
+        tickets = flight.take_tickets()
         number = 1 + len(tickets)
         counters.requests.value += number
         counters.misses.value += number
-        self._flights.end(flight, _arrival(ticket, plugin, flags, compiled) if flight.awaited else None)
+        self._flights.end(flight, None if flight.waiters is None else _arrival(ticket, flags, entry))
         return body, tickets
 
     def lend(self, ticket: Ticket, attempt: Attempt) -> None:
@@ -103,9 +99,9 @@ class ShortKeeper:
             self._flights.end(flight, None)
 
 
-def _arrival(ticket: Ticket, plugin: str, flags: int, compiled: CompiledAnswer) -> Arrival:
+def _arrival(ticket: Ticket, flags: int, entry: Entry) -> Arrival:
     """The reply for those who wait for it on the long way."""
-    reply = Reply.of_compiled(plugin, compiled)
+    reply = Reply.of_compiled(entry.plugin, entry.compiled)
     reply.reusable = False
     reply.flags = flags & _SHOWN_FLAGS
     return Arrival(Query(ticket.packet, Client("udp", "", 0, "", 0)), reply, accepted=True)

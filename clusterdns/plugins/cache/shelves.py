@@ -66,6 +66,10 @@ class Shelves:
             return success
         return denial
 
+    def __contains__(self, key: bytes) -> bool:
+        """True if there is an entry for the key, usable or not."""
+        return self.success.get(key) is not None or self.denial.get(key) is not None
+
     def has(self, key: bytes, entry: Entry) -> bool:
         """True if the entry is still the only one for its key."""
         one, other = (self.denial, self.success) if entry.denial else (self.success, self.denial)
@@ -150,15 +154,17 @@ class Shelves:
 
     def keep(self, key: bytes, entry: Entry, counters: ServerCounters, now_seconds: float) -> None:
         """Put an entry where it belongs, unless what is there is better."""
-        old = self.success.get(key)
-        if old is not None and not (old.answered and self._is_usable(old, now_seconds)):
-            old = None
         if entry.denial:
             if not self._prefers_positive and entry.rcode in (NOERROR, NXDOMAIN):
                 self.success.remove(key)
             counters.evictions[True].value += self.denial.put(key, entry)
             return
-        if self._prefers_positive and old is not None and not entry.answered:
-            return  # a reply that answers nothing doesn't replace a good answer
-        self.denial.remove(key)
-        counters.evictions[False].value += self.success.put(key, entry)
+        if self._prefers_positive and not entry.answered:
+            old = self.success.get(key)
+            if old is not None and old.answered and self._is_usable(old, now_seconds):
+                return  # a reply that answers nothing doesn't replace a good answer
+        if self.denial.get(key) is not None:
+            self.denial.remove(key)
+        evicted = self.success.put(key, entry)
+        if evicted:
+            counters.evictions[False].value += evicted

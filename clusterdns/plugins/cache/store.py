@@ -34,33 +34,30 @@ class Store:
 
     def put(self, key: bytes, entry: Entry) -> int:
         """Keep an entry, in the place of the one that there is; the number of others that had to go."""
-        self.remove(key)
-        size = _size(key, entry)
+        entries = self._entries
+        if key in entries:
+            self.remove(key)
+        size_bytes = len(key) + entry.size_bytes
         evicted = 0
-        while self._entries and (len(self._entries) >= self.capacity or self.size_bytes + size > self.max_bytes):
+        while entries and (len(entries) >= self.capacity or self.size_bytes + size_bytes > self.max_bytes):
             self._evict()
             evicted += 1
-        self._entries[key] = entry
-        self.size_bytes += size
+        entries[key] = entry
+        self.size_bytes += size_bytes
         return evicted
 
     def remove(self, key: bytes) -> None:
         """Forget an entry if it is there."""
         entry = self._entries.pop(key, None)
         if entry is not None:
-            self.size_bytes -= _size(key, entry)
+            self.size_bytes -= len(key) + entry.size_bytes
 
     def _evict(self) -> None:
         entries = self._entries
-        for _ in range(_MAX_SPARED):
-            key = next(iter(entries))
-            entry = entries[key]
-            if not entry.used:
+        for spared in range(_MAX_SPARED + 1):
+            key, entry = entries.popitem(last=False)
+            if not entry.used or spared == _MAX_SPARED:
                 break
             entry.used = False
-            entries.move_to_end(key)
-        self.remove(next(iter(entries)))
-
-
-def _size(key: bytes, entry: Entry) -> int:
-    return len(key) + entry.size_bytes
+            entries[key] = entry
+        self.size_bytes -= len(key) + entry.size_bytes

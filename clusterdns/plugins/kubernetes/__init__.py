@@ -157,7 +157,6 @@ cluster.local:53 {
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -173,6 +172,7 @@ from clusterdns.dns.types import ANY, AXFR, CNAME, FLAG_TC, IN, IXFR, NXDOMAIN, 
 from clusterdns.dns.wire import Record
 from clusterdns.plugins.kubernetes.explaining import Explanation
 from clusterdns.plugins.kubernetes.labels import CLIENT, client_value, name_value
+from clusterdns.plugins.kubernetes.opening import Opening
 from clusterdns.plugins.kubernetes.options import KubernetesOptions, parse
 from clusterdns.plugins.kubernetes.searching import is_searched, search_path
 from clusterdns.plugins.kubernetes.source import lease_cluster
@@ -188,11 +188,6 @@ from clusterdns.zone.snapshot import Snapshot, is_reverse
 
 MAX_ALIASES: Final = 10
 """CNAME records followed within the zones, as many as CoreDNS follows."""
-
-_HOLD_SECONDS: Final = 1.0
-"""The first queries wait so long for the cluster to be read, rather than be told SERVFAIL."""
-
-_LOOK_SECONDS: Final = 0.01
 
 NOT_READY: Final = 14
 """Extended DNS error "Not Ready" (RFC 8914 section 4.15)."""
@@ -217,8 +212,8 @@ class Kubernetes(Plugin):
         self.options = options
         self._lease: ClusterLease | None = None
         self._unsubscribe: Callable[[], None] | None = None
-        self._opening: Lease | None = None
-        self._read: asyncio.Future[None] | None = None
+        self._opening: Opening | None = None
+        self._opening_task: Lease | None = None
 
     async def start(self) -> None:
         """Take the cluster and compile it."""
@@ -238,37 +233,22 @@ class Kubernetes(Plugin):
         self._unsubscribe = store.subscribe(self._apply)
         self.setup.publish()
         if not self.snapshot.synced:
-            self._read = asyncio.get_running_loop().create_future()
-            self._opening = services.spawn("kubernetes: start", self._open(self._read))
+            self._opening = Opening(lambda: self.snapshot.synced, self._late, self.startup_timeout_seconds)
+            self._opening_task = services.spawn("kubernetes: start", self._opening.run())
 
-    async def _open(self, read: asyncio.Future[None]) -> None:
-        """Let the first queries wait for the cluster, and say so if it can't be read in time."""
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        try:
-            while not self.snapshot.synced:
-                passed_seconds = loop.time() - began
-                if passed_seconds > _HOLD_SECONDS and not read.done():
-                    read.set_result(None)
-                if passed_seconds > self.startup_timeout_seconds:
-                    self.log.warning("starting server with unsynced Kubernetes API: %s", ", ".join(self.missing()))
-                    break
-                await asyncio.sleep(_LOOK_SECONDS)
-        finally:
-            if not read.done():
-                read.set_result(None)
+    def _late(self) -> None:
+        self.log.warning("starting server with unsynced Kubernetes API: %s", ", ".join(self.missing()))
 
-    async def _when_read(self, query: Query) -> Reply:
-        assert self._read is not None
-        await asyncio.wait([self._read])
+    async def _when_read(self, query: Query, opening: Opening) -> Reply:
+        await opening.wait()
         result = self.handle(query)
         return result if isinstance(result, Reply) else await result
 
     async def stop(self, final: bool) -> None:
         """Let go of the cluster."""
-        if self._opening is not None:
-            opening, self._opening = self._opening, None
-            await opening.release()
+        if self._opening_task is not None:
+            task, self._opening_task = self._opening_task, None
+            await task.release()
         if self._unsubscribe is not None:
             self._unsubscribe()
             self._unsubscribe = None
@@ -390,8 +370,8 @@ class Kubernetes(Plugin):
 
     def _not_ready(self, query: Query, unread: tuple[Kind, ...]) -> Result:
         """Nothing can be said of the name yet: neither a denial nor a part of the answer, which caches would keep."""
-        if self._read is not None and not self._read.done():
-            return self._when_read(query)
+        if self._opening is not None and self._opening.holds:
+            return self._when_read(query, self._opening)
         answer = self.snapshot.failure(query.key)
         reply = Reply(SERVFAIL, plugin=self.name) if answer is None else Reply.of_compiled(self.name, answer)
         reply.options = extended_error(NOT_READY, f"not read from the cluster yet: {', '.join(unread)}")
