@@ -18,6 +18,7 @@ def explanation(report: Report, *, verbose: bool = False) -> str:
     lines = [report.conclusion]
     lines += [f"    from {origin_text(origin)}" for origin in report.origins]
     lines += [f"    hint: {hint}" for hint in report.hints]
+    lines += [f"    by {report.reason}"] if report.reason else []
     lines += ["", f"asked from {report.client} ({report.client_reason}), at {report.listener}"]
     if report.search:
         lines.append(f"search {' '.join(report.search)} ndots {report.ndots}")
@@ -114,7 +115,11 @@ def _reply(summary: Summary) -> str:
     answer, authority, additional = summary.records
     counts = [
         f"{number} {section}"
-        for number, section in ((answer, "answer"), (authority, "authority"), (additional, "additional"))
+        for number, section in (
+            (answer, "answer" if answer == 1 else "answers"),
+            (authority, "authority"),
+            (additional, "additional"),
+        )
         if number
     ]
     error = f" ({summary.error})" if summary.error else ""

@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from clusterdns.app.block import ListenAddress
 from clusterdns.app.explain.message import Message, decode_message, message_text
-from clusterdns.app.explain.report import Report, Step, collect_hints, collect_origins, conclude
+from clusterdns.app.explain.report import Report, Step, collect_hints, collect_origins, conclude, find_reason
 from clusterdns.app.explain.request import Request, client_address, pod_key, question
 from clusterdns.app.explain.search import POD_NDOTS, Attempt, Rules, Search, absolute_domains, verdict
 from clusterdns.app.instance import Instance
@@ -54,12 +54,13 @@ async def explain(instance: Instance, request: Request) -> Report:
             search.tell(attempt, step.outcome)
     outcome = verdict(search)
     rtype = type_text(qtype)
+    hints = collect_hints(outcome, steps, (*search.hints(), *_missing_search_hint(search, clusters)))
     return Report(
         name=request.name,
         type=rtype,
         outcome=outcome,
         conclusion=conclude(request.name, rtype, outcome, tuple(steps)),
-        hints=collect_hints(outcome, steps, search.hints()),
+        hints=hints,
         origins=collect_origins(steps[-1]) if outcome == "answer" else (),
         client=address,
         client_reason=reason,
@@ -67,6 +68,7 @@ async def explain(instance: Instance, request: Request) -> Report:
         search=search.rules.domains,
         ndots=search.rules.ndots,
         steps=tuple(steps),
+        reason="" if hints or outcome == "answer" else find_reason(steps[-1]),
     )
 
 
@@ -146,6 +148,11 @@ def _rules(request: Request, namespace: str, clusters: Sequence[SearchedCluster]
     behind = "." if zone == "." else f".{zone}"
     domains = absolute_domains((f"{namespace}.svc{behind}", f"svc{behind}", zone))
     return Rules(domains, POD_NDOTS if request.ndots is None else request.ndots)
+
+
+def _missing_search_hint(search: Search, clusters: Sequence[SearchedCluster]) -> Iterator[str]:
+    if not (search.found or search.absolute or search.rules.domains) and clusters:
+        yield "it was tried as it is written alone: --pod or --namespace tries it with the search list of a Pod"
 
 
 @contextmanager

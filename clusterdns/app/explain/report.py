@@ -23,6 +23,13 @@ _FAILURES: Final[dict[Outcome, str]] = {
     "no reply": "there is no reply",
 }
 
+# The same of an alias's target.
+_TARGETS: Final[dict[Outcome, str]] = {
+    "no data": "of which there is no {type} record here",
+    "no name": "which does not exist (NXDOMAIN)",
+    "failure": "which could not be looked up (SERVFAIL)",
+}
+
 
 class Step(msgspec.Struct, frozen=True, omit_defaults=True):
     """One name that was tried.
@@ -51,6 +58,7 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     """All there is to say about one question.
 
     conclusion: what came of it, in one line. hints: what to do about it.
+    reason: what the directive says that denied or failed, where there are no hints.
     outcome: what glibc tells the program that asks.
     client: the address that was asked from, and why it is that; listener: the address that was asked.
     search, ndots: the search list.
@@ -68,6 +76,7 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     search: tuple[str, ...]
     ndots: int
     steps: tuple[Step, ...]
+    reason: str = ""
 
 
 def conclude(name: str, rtype: str, outcome: Outcome, steps: tuple[Step, ...]) -> str:
@@ -79,8 +88,8 @@ def conclude(name: str, rtype: str, outcome: Outcome, steps: tuple[Step, ...]) -
         shown += f" and {more} more" if more > 0 else ""
         through = "" if last.name == name else f", found as {last.name}"
         return f"{name} {rtype} is {shown}{through}"
-    if outcome == "no data" and last.alias:
-        return f"{name} {rtype} has no answer: it is an alias of {last.alias}, of which there is no {rtype} record here"
+    if last.alias and len(steps) == 1 and outcome in _TARGETS:
+        return f"{name} {rtype} has no answer: it is an alias of {last.alias}, {_TARGETS[outcome].format(type=rtype)}"
     if len(steps) == 1:
         return f"{name} {rtype} has no answer: {_FAILURES[outcome].format(type=rtype, rcode=last.rcode)}"
     replies = Counter("no reply" if step.outcome == "no reply" else _reply(step) for step in steps)
@@ -93,12 +102,41 @@ def _reply(step: Step) -> str:
 
 
 def collect_hints(outcome: Outcome, steps: Iterable[Step], search_hints: Iterable[str]) -> tuple[str, ...]:
-    """Those of the directives, of the step that answered or of all, and those of the search list; each once."""
+    """Those of the directives, of the step that answered or of all, and those of the search list; each once.
+
+    Aliases that lead nowhere come first. To ask for a name that was tried is no hint.
+    """
     all_steps = tuple(steps)
     relevant = all_steps[-1:] if outcome == "answer" else all_steps
-    found = dict.fromkeys(hint for step in relevant for trace in step.traces for hint in _hints(trace))
+    found = dict.fromkeys(_alias_hints(relevant) if len(relevant) > 1 else ())
+    tried = {step.name.lower() for step in all_steps}
+    for step in relevant:
+        for trace in step.traces:
+            found.update(dict.fromkeys(hint for hint in _hints(trace) if tried.isdisjoint(_words(hint))))
     found.update(dict.fromkeys(search_hints))
     return tuple(found)[:MAX_HINTS]
+
+
+def find_reason(step: Step) -> str:
+    """What decided about a step that brought nothing: the error of the reply, else what the directive said last."""
+    for trace in reversed(step.traces):
+        for visit in reversed(trace.visits):
+            if not visit.passed_on and visit.plugin:
+                said = visit.notes[-1].text if visit.notes else ""
+                reason = visit.reply.error if visit.reply is not None and visit.reply.error else said
+                return f"{visit.plugin}: {reason.removeprefix(f'plugin/{visit.plugin}: ')}" if reason else ""
+    return ""
+
+
+def _alias_hints(steps: tuple[Step, ...]) -> Iterator[str]:
+    for step in steps:
+        if step.alias and step.outcome in _TARGETS:
+            name, rtype = step.traces[0].question.split(" ")[:2]
+            yield f"{name} is an alias of {step.alias}, {_TARGETS[step.outcome].format(type=rtype)}"
+
+
+def _words(hint: str) -> set[str]:
+    return {word.rstrip(",:?") for word in hint.lower().split()}
 
 
 def collect_origins(step: Step) -> tuple[Origin, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from ipaddress import IPv6Address
 from typing import Final, Literal
 
 from clusterdns.cluster.objects import EndpointSlice, Key, Kind, Namespace, Object, Pod, Service
@@ -22,6 +23,9 @@ from clusterdns.zone.snapshot import Zone, split_labels
 MAX_LISTED: Final = 5
 _CUTOFF: Final = 0.6
 """Of difflib: how alike a name must be to be what was meant."""
+
+_LABELS_OF_DOTTED_POD: Final = 6
+"""``10.244.1.11.NAMESPACE.pod``."""
 
 
 class Explanation:
@@ -42,7 +46,7 @@ class Explanation:
             yield Note("passed on: the cluster has names in class IN only")
             return
         if zone is None:
-            yield Note(f"passed on: the name is not in {listed(zones)}")
+            yield Note(f"passed on: the name is not in {listed(zones)}", hint=self._zone_meant(query))
             return
         if not synced:
             yield Note(
@@ -53,13 +57,21 @@ class Explanation:
         labels = split_labels(query.key[: -zone.size])
         if labels is None:
             return
+        falls = next((each for each in self._options.fallthrough if names.is_in(query.key, each)), None)
+        if falls is not None:
+            yield Note(f"names in {names.to_text(falls)} that don't exist here are passed on (fallthrough)")
         if zone.reverse:
             yield from self._reverse(query)
         else:
             yield from self._forward(schema.parse_name(labels), labels, names.to_text(zone.name), query)
-        falls = next((each for each in self._options.fallthrough if names.is_in(query.key, each)), None)
-        if falls is not None:
-            yield Note(f"names in {names.to_text(falls)} that don't exist here are passed on (fallthrough)")
+
+    def _zone_meant(self, query: Query) -> str:
+        """For the full name of a Service, but for a slip in the zone."""
+        texts = [label.decode("latin-1") for label in names.labels(query.key)]
+        zone = next((names.to_text(each) for each in self._options.zone.zones if parse_reverse(each) is None), "")
+        if texts[2:3] != ["svc"] or not zone or self._store.get("Service", (texts[1], texts[0])) is None:
+            return ""
+        return f"did you mean {'.'.join(texts[:3])}.{zone}?"
 
     # Names of the forward zones
 
@@ -200,17 +212,14 @@ class Explanation:
     def _missing_namespace(self, namespace: str, zone: str, service: str = "") -> Note | None:
         """None if the namespace exists and is served."""
         allowed = self._options.zone.namespaces
-        if allowed is not None and namespace not in allowed:
-            served = listed(sorted(allowed))
-            return Note(
-                f"namespace {namespace} is not served: kubernetes has `namespaces {served}`",
-                hint=f"namespace {namespace} is left out by `namespaces` in the Corefile"
-                if self._store.get("Namespace", ("", namespace)) is not None
-                else "",
-            )
         if self._store.get("Namespace", ("", namespace)) is not None:
-            return None
-        known = [item.name for item in self._store.objects("Namespace")]
+            if allowed is None or namespace in allowed:
+                return None
+            return Note(
+                f"namespace {namespace} is not served: kubernetes has `namespaces {' '.join(sorted(allowed))}`",
+                hint=f"namespace {namespace} is left out by `namespaces` in the Corefile",
+            )
+        known = [item.name for item in self._store.objects("Namespace") if allowed is None or item.name in allowed]
         text = f"there is no namespace {namespace}"
         if self._options.namespace_labels:
             text += f" with labels {self._options.namespace_labels}"
@@ -261,6 +270,8 @@ class Explanation:
         hint = ""
         if len(texts) >= 2 and self._store.get("Service", (texts[-1], texts[-2])) is not None:
             hint = f"names of Services have svc in them: ask for {'.'.join(texts)}.svc.{zone}"
+        elif len(texts) == _LABELS_OF_DOTTED_POD and texts[-1] == "pod" and all(map(str.isdecimal, texts[:4])):
+            hint = f"names of Pods have dashes in the address: ask for {'-'.join(texts[:4])}.{texts[4]}.pod.{zone}"
         yield Note(
             f"no object can have this name: names here are SERVICE.NAMESPACE.svc.{zone} and IP.NAMESPACE.pod.{zone}",
             hint=hint,
@@ -281,11 +292,22 @@ class Explanation:
         if missing is not None:
             yield missing
         elif address is None:
-            yield Note(f"{name.endpoint!r} is no address with dashes in the place of dots or colons")
+            yield Note(
+                f"{name.endpoint!r} is no address with dashes in the place of dots or colons",
+                hint=self._pod_by_name(name, zone),
+            )
         elif mode == "insecure":
             yield Note(f"every address is a name here (pods insecure): {address}")
         else:
             yield self._verified(name.namespace, address)
+
+    def _pod_by_name(self, name: Name, zone: str) -> str:
+        """What to ask for where a Pod's own name was."""
+        pod = self._store.get("Pod", (name.namespace, name.endpoint))
+        if pod is None or not pod.ips:
+            return ""
+        label = pod.ips[0].replace(".", "-").replace(":", "-")
+        return f"Pods are found by their addresses: ask for {label}.{name.namespace}.pod.{zone}"
 
     def _verified(self, namespace: str, address: str) -> Note:
         holders = [pod for pod in self._store.objects("Pod") if any(_same(each, address) for each in pod.ips)]
@@ -303,7 +325,7 @@ class Explanation:
             return
         if query.qtype != PTR:
             yield Note(f"reverse names have PTR records, not {type_text(query.qtype)}")
-        shown = key if not key.startswith(":") else names.to_text(query.key)
+        shown = str(IPv6Address(int(key[1:], 16))) if key.startswith(":") else key
         services = [item for item in self._store.objects("Service") if self._holds(item, key)]
         if services:
             yield Note(

@@ -81,6 +81,8 @@ def test_names_that_are_there(name, rtype, text):
         ("_htpp._tcp.web.testns.svc", "Service testns/web has no port _htpp._tcp: its named ports are _http._tcp"),
         ("10-1-0-1.testns.pod", "write `pods insecure` or `pods verified` in kubernetes for names of Pods"),
         ("pending.testns.svc", "Service testns/pending has no clusterIP yet"),
+        ("10.1.0.1.testns.pod", "names of Pods have dashes in the address: ask for 10-1-0-1.testns.pod.cluster.local."),
+        ("web.testns.svc.cluster.loca.", "did you mean web.testns.svc.cluster.local.?"),
     ],
 )
 def test_what_was_probably_meant(name, hint):
@@ -103,11 +105,13 @@ def test_a_service_without_ready_endpoints_says_why(name, why):
 def test_nothing_is_guessed_where_nothing_is_alike():
     assert told("qqqqqq.testns.svc") == (["namespace testns has no Service qqqqqq"], [])
     assert told("web.qqqqqq.svc") == (["there is no namespace qqqqqq"], [])
+    assert told("qqq.testns.svc.cluster.loca.")[1] == []
+    assert told("10.1.0.x.testns.pod")[1] == []
 
 
 def test_options_that_leave_names_out_are_named():
-    texts, hints = told("web.testns.svc", options="{\nnamespaces prod\n}")
-    assert texts == ["namespace testns is not served: kubernetes has `namespaces prod`"]
+    texts, hints = told("web.testns.svc", options="{\nnamespaces prod other\n}")
+    assert texts == ["namespace testns is not served: kubernetes has `namespaces other prod`"]
     assert hints == ["namespace testns is left out by `namespaces` in the Corefile"]
     assert told("db-0.db.testns.svc", options="{\nnoendpoints\n}")[1] == ["remove noendpoints from kubernetes"]
     assert "ignore empty_service" in told("idle.testns.svc", options="{\nignore empty_service\n}")[0][1]
@@ -115,7 +119,7 @@ def test_options_that_leave_names_out_are_named():
 
 
 def test_fallthrough_is_mentioned_with_its_zone():
-    assert told("qqqqqq.testns.svc", options="{\nfallthrough\n}")[0][-1] == (
+    assert told("qqqqqq.testns.svc", options="{\nfallthrough\n}")[0][0] == (
         "names in . that don't exist here are passed on (fallthrough)"
     )
 
@@ -131,6 +135,12 @@ def test_fallthrough_is_mentioned_with_its_zone():
             "no Pod in namespace testns has 10.2.0.1 (pods verified)",
             ["10.2.0.1 is that of Pod prod/two"],
         ),
+        (
+            "verified",
+            "one.testns.pod",
+            "'one' is no address with dashes in the place of dots or colons",
+            ["Pods are found by their addresses: ask for 10-1-0-1.testns.pod.cluster.local."],
+        ),
         ("verified", "x-y.testns.pod", "'x-y' is no address with dashes in the place of dots or colons", []),
     ],
 )
@@ -144,11 +154,18 @@ def test_names_of_pods(mode, name, text, hints):
         ("1.0.0.10.in-addr.arpa.", "10.0.0.1 is the clusterIP of Service testns/web"),
         ("2.0.1.10.in-addr.arpa.", "10.1.0.2 is a ready endpoint of Service testns/db"),
         ("4.0.1.10.in-addr.arpa.", "10.1.0.4 is neither a clusterIP nor a ready endpoint of a Service"),
+        ("1" + ".0" * 29 + ".d.f.ip6.arpa.", "fd00::1 is the clusterIP of Service testns/six"),
         ("0.1.10.in-addr.arpa.", "this is no reverse name of one address"),
     ],
 )
 def test_reverse_names(name, text):
-    assert told(name, "PTR", "cluster.local in-addr.arpa")[0] == [text]
+    assert told(name, "PTR", "cluster.local in-addr.arpa ip6.arpa")[0] == [text]
+
+
+def test_service_and_namespace_in_the_wrong_order_are_seen_where_only_some_namespaces_are_served():
+    assert told("prod.api.svc", options="{\nnamespaces prod\n}")[1] == [
+        "did you mean api.prod.svc.cluster.local.? First the Service, then the namespace"
+    ]
 
 
 def test_objects_are_named_with_their_place_and_how_far_the_store_had_come():

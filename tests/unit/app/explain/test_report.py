@@ -4,10 +4,10 @@
 import msgspec
 import pytest
 
-from clusterdns.app.explain.report import MAX_HINTS, Step, collect_hints, collect_origins, conclude
+from clusterdns.app.explain.report import MAX_HINTS, Step, collect_hints, collect_origins, conclude, find_reason
 from clusterdns.app.explain.request import Request, client_address, pod_key, question
 from clusterdns.errors import ExplainError
-from clusterdns.serving.trace import Candidate, Note, Origin, Trace, Visit
+from clusterdns.serving.trace import Candidate, Note, Origin, Summary, Trace, Visit
 
 
 def step(outcome="no name", rcode="NXDOMAIN", *, name="web.test.", data=(), alias="", hint="", origin=None):
@@ -25,6 +25,8 @@ def step(outcome="no name", rcode="NXDOMAIN", *, name="web.test.", data=(), alia
         ("no name", [step()], "there is no such name (NXDOMAIN)"),
         ("no data", [step("no data", "NOERROR")], "there is no A record: the name exists"),
         ("no data", [step("no data", "NOERROR", alias="c.test.")], "it is an alias of c.test., of which there is no A"),
+        ("no name", [step(alias="c.test.")], "it is an alias of c.test., which does not exist (NXDOMAIN)"),
+        ("failure", [step("failure", "SERVFAIL", alias="c.test.")], "c.test., which could not be looked up (SERVFAIL)"),
         ("refusal", [step("refusal", "REFUSED")], "the query was refused (REFUSED)"),
         ("failure", [step("failure", "SERVFAIL")], "the server could not find out (SERVFAIL)"),
         ("no reply", [step("no reply", "")], "there is no reply"),
@@ -46,6 +48,31 @@ def test_hints_are_told_once_and_are_not_too_many():
     steps = [step(hint="same"), step(hint="same"), *(step(hint=f"hint {number}") for number in range(9))]
     found = collect_hints("no name", steps, [])
     assert (found.count("same"), len(found)) == (1, MAX_HINTS)
+
+
+def test_an_alias_that_leads_nowhere_comes_first():
+    steps = step(name="web.a.", alias="gone.test.", hint="later"), step(name="web.b.")
+    assert collect_hints("no name", steps, []) == (
+        "web.a. is an alias of gone.test., which does not exist (NXDOMAIN)", "later",
+    )  # fmt: skip
+
+
+def test_to_ask_for_a_name_that_was_tried_is_no_hint():
+    steps = step(name="Web.a.", hint="ask for web.a."), step(name="web.b.", hint="did you mean web.a.?")
+    assert collect_hints("no name", steps, []) == ()
+
+
+def test_the_reason_is_the_error_of_the_reply_or_what_its_directive_said():
+    found = step(hint="none")
+    found.traces[0].visits = [
+        Visit("cache", "web.test. A", [Note("miss")], passed_on=True),
+        Visit("forward", "web.test. A", [Note("asks"), Note("no reply came")], reply=Summary("SERVFAIL")),
+    ]
+    assert find_reason(found) == "forward: no reply came"
+    found.traces[0].visits[1].reply = Summary("SERVFAIL", error="plugin/forward: no healthy upstream")
+    assert find_reason(found) == "forward: no healthy upstream"
+    found.traces[0].visits = []
+    assert find_reason(found) == ""
 
 
 def test_hints_and_objects_of_inner_look_ups_and_of_views_count():
