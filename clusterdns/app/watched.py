@@ -16,7 +16,7 @@ from clusterdns.cluster.apiserver.options import WatchOptions
 from clusterdns.cluster.apiserver.source import ApiServerSource
 from clusterdns.cluster.changes import Event
 from clusterdns.cluster.items import Detail, details_of
-from clusterdns.cluster.objects import Key, Kind
+from clusterdns.cluster.objects import RESOURCES, Key, Kind
 from clusterdns.cluster.selectors import parse_selector
 from clusterdns.cluster.store import Store
 from clusterdns.errors import ClusterError
@@ -43,8 +43,10 @@ class WatchedCluster:
             resync_seconds=options.resync_seconds,
             origin=credentials.origin,
             report=_report,
+            settled=self._settled,
         )
         self._began_seconds = time.monotonic()
+        self._read: frozenset[Kind] = frozenset()
         self._keeper: Keeper | None = None
         self._keeping: BackgroundTask | None = None
         if options.snapshot:
@@ -94,6 +96,16 @@ class WatchedCluster:
     def _take(self, events: Iterable[Event], arrival_seconds: float) -> None:
         if self.store.apply_all(events, arrival_seconds) is not None:
             self._metrics.applied(time.monotonic() - arrival_seconds)
+
+    def _settled(self) -> None:
+        """Say that what was complained of is over."""
+        kinds = self._source.kinds
+        if kinds <= self._read:
+            log.info("watching the Kubernetes API again: %s", self._connection.server)
+            return
+        counts = ", ".join(f"{self.store.count(kind)} {RESOURCES[kind]}" for kind in sorted(kinds))
+        log.info("the Kubernetes API has been read: %s: %s", self._connection.server, counts)
+        self._read = kinds
 
     def _whole(self) -> frozenset[Kind]:
         """The kinds that are watched, once all have been read; none before, so that no partial state is kept."""

@@ -61,6 +61,7 @@ class ApiServerSource:
     resync_seconds: between two looks for gaps; 0 for none.
     origin: whose credentials they are, as in ``the service account``, for errors.
     report: called with each problem when it comes up, and again if it comes back.
+    settled: called when all that is wanted has been read and nothing is wrong with it, and that was not so before.
     clock: monotonic seconds.
     """
 
@@ -73,6 +74,7 @@ class ApiServerSource:
         resync_seconds: float = DEFAULT_RESYNC_SECONDS,
         origin: str = "",
         report: Callable[[ClusterError], object] | None = None,
+        settled: Callable[[], object] | None = None,
         random: Random | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -85,6 +87,8 @@ class ApiServerSource:
         self.clock = clock
         self._report = report
         self._reported: frozenset[str] = frozenset()
+        self._settled = settled
+        self._is_settled = False
         self._wanted: Counter[Kind] = Counter()
         self._details: Counter[tuple[Kind, Detail]] = Counter()
         self._watches: dict[Kind, _Watch] = {}
@@ -165,6 +169,7 @@ class ApiServerSource:
         return frozenset(detail for (of, detail), count in self._details.items() if of == kind and count > 0)
 
     def _begin(self, kind: Kind, sink: Sink) -> None:
+        self._is_settled = False
         watch = _Watch(self, kind, self._details_of(kind), sink, self._leaving.pop(kind, None))
         self._watches[kind] = watch
         watch.start()
@@ -178,12 +183,20 @@ class ApiServerSource:
                 other.wake.set()
 
     def take_stock(self) -> None:
-        """Report problems that are new."""
+        """Report problems that are new, and that all is well again."""
         problems = self.problems
         for problem in problems:
             if self._report is not None and str(problem) not in self._reported:
                 self._report(problem)
         self._reported = frozenset(map(str, problems))
+        was_settled, self._is_settled = self._is_settled, not problems and self.kinds <= self.synced
+        if self._settled is not None and self._is_settled and not was_settled:
+            self._settled()
+
+    def look_up(self) -> None:
+        """Something came: see whether it was what was missing."""
+        if not self._is_settled:
+            self.take_stock()
 
 
 class _Watch:
@@ -354,6 +367,7 @@ class _Watch:
                 self._sink(events, arrival_seconds)
             # Also after the last one: where data wait, reading more of them doesn't let anyone else run.
             await asyncio.sleep(0)
+        self._source.look_up()
 
     async def _refusal(self, response: ApiResponse) -> bytes:
         """The body of an answer other than 200, as far as it comes."""
