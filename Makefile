@@ -9,7 +9,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check fmt bench soak lock clean system-packages FORCE
+.PHONY: help run test check fmt bench bench-api soak lock clean system-packages FORCE
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## */  make \1	/p' $(MAKEFILE_LIST) | expand -t 28
@@ -34,6 +34,9 @@ fmt: $(VENV)/.dev-installed ## format the code and mend what the linter can mend
 bench: $(VENV)/.dev-installed ## speed beside a bare socket echo, Unbound, and the CoreDNS that COREDNS names
 	@sh tests/install-system-packages.sh benchmarks/system-packages.txt
 	$(BIN)/python benchmarks/bench.py $(BENCH)
+
+bench-api: $(VENV)/.dev-installed ## start, memory and changes with an API server, beside the CoreDNS that COREDNS names
+	$(BIN)/python benchmarks/bench_api.py $(BENCH)
 
 soak: $(VENV)/.dev-installed ## ten minutes of many clients, bad upstreams and reloads; SOAK_SECONDS=60 for less
 	$(BIN)/python tests/soak/soak.py --seconds $(SOAK_SECONDS)

@@ -7,6 +7,7 @@ queries go to, have the next one.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import socket
@@ -48,8 +49,8 @@ def free_ports(count: int) -> list[int]:
 
 
 def pin_to_core(core: int) -> None:
-    """Keep this process on one core, where there are enough of them."""
-    if core < (os.cpu_count() or 1) and core in os.sched_getaffinity(0):
+    """Keep this process, and those that it starts, on one core, where it may have that."""
+    with contextlib.suppress(OSError):
         os.sched_setaffinity(0, {core})
 
 
