@@ -36,8 +36,8 @@ class Plugin:
     """Base of all directives.
 
     name: the directive.
-    before: for one from outside this package, the directive in front of which it sees queries; others leave it empty, as
-        their order is that of ``plugins/table.py``.
+    before: for one from outside this package, the directive in front of which it sees queries; others leave it empty,
+        as their order is that of ``plugins/table.py``.
     pure: True if what it does to a query and its reply depends on the query's bytes alone (not on the client, the time,
         chance or a count), so that a reply that passed it may be reused. ``loadbalance`` is pure: it sets ``variants``.
     in_chain: True if it has ``handle``.
