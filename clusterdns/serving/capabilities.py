@@ -234,7 +234,7 @@ class SearchedCluster(ClusterHolder, Protocol):
         """The zones of such lists: lower-case wire form, without reverse zones."""
 
     def client_namespace(self, query: Query) -> str | None:
-        """The namespace of the Pod that asks; empty for a client that is no known Pod, None without knowledge of Pods."""
+        """The namespace of the Pod that asks; empty if it is none that is known, None where Pods aren't watched."""
 
 
 @runtime_checkable
