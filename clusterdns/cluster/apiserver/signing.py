@@ -63,6 +63,9 @@ class Signer:
         if now - self._read_at >= REREAD_SECONDS or made is not None:
             self._reread(made)
             self._read_at = now
+        return Signed(self._headers(made), self._tls, made)
+
+    def _headers(self, made: Made | None) -> dict[str, str]:
         headers = dict(self._credentials.headers)
         token = made.token if made is not None else self._token
         if token:
@@ -70,15 +73,15 @@ class Signer:
         elif self._credentials.username:
             pair = f"{self._credentials.username}:{self._credentials.password}"
             headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
-        return Signed(headers, self._tls, made)
+        return headers
 
     def renew(self, signed: Signed) -> bool:
         """The API server answered 401: True if there are other credentials to try."""
         if self._program is not None and signed.made is not None:
             return self._program.reject(signed.made)
-        before = self._token, self._identity
         self._reread(None)  # what it was signed with is there, and stays if the files can't be read
-        return before != (self._token, self._identity)
+        # Other requests may have been refused, and the files have been read, before this one.
+        return self._headers(None) != signed.headers or self._tls is not signed.tls
 
     def _reread(self, made: Made | None) -> None:
         if self._credentials.token_file:
@@ -92,7 +95,8 @@ class Signer:
             with open(path, encoding="ascii") as file:
                 token = file.read().strip()
         except (OSError, UnicodeDecodeError) as error:
-            self._keep(f"open {path}: {error}", usable=bool(self._token))
+            reason = (isinstance(error, OSError) and error.strerror) or str(error)
+            self._keep(f"open {path}: {reason.lower()}", usable=bool(self._token))
             return
         if token:
             self._token = token

@@ -70,6 +70,16 @@ def test_after_401_the_file_is_read_at_once(tmp_path):
     assert authorization(one) == "Bearer two"
 
 
+def test_requests_that_are_refused_together_all_have_the_new_token(tmp_path):
+    token = tmp_path / "token"
+    token.write_text("one")
+    one = signer(token_file=str(token))
+    several = [sign(one) for _ in range(3)]
+    token.write_text("two")
+    assert [renew(one, signed) for signed in several] == [True, True, True]
+    assert renew(one, sign(one)) is False
+
+
 def test_a_token_file_that_goes_leaves_the_last_token(tmp_path, caplog):
     clock, token = Clock(), tmp_path / "token"
     token.write_text("one")
@@ -82,13 +92,13 @@ def test_a_token_file_that_goes_leaves_the_last_token(tmp_path, caplog):
     clock.now += REREAD_SECONDS
     assert authorization(one) == "Bearer one"
     assert [record.getMessage() for record in caplog.records] == [
-        f"open {token}: [Errno 2] No such file or directory: '{token}'; going on with what was read before",
+        f"open {token}: no such file or directory; going on with what was read before",
         f"{token} is empty; going on with what was read before",
     ]
 
 
 def test_a_token_file_that_never_was_is_an_error(tmp_path):
-    with pytest.raises(ApiError, match="No such file"):
+    with pytest.raises(ApiError, match="no such file"):
         signer(token_file=str(tmp_path / "token"))
 
 
