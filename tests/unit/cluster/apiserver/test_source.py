@@ -33,9 +33,11 @@ class Source:
         self.store = Store()
         self.events: list[Event] = []
         self.reported: list[ClusterError] = []
+        self.settled = 0
         self.source = ApiServerSource(
             self.connection,
             report=self.reported.append,
+            settled=self.settle,
             random=Random(1),
             clock=asyncio.get_running_loop().time,
             **{"resync_seconds": 0.0, **options},
@@ -45,6 +47,9 @@ class Source:
         kept = list(events)
         self.events.extend(kept)
         self.store.apply_all(kept, arrival_seconds)
+
+    def settle(self) -> None:
+        self.settled += 1
 
     def asked(self, name: str = "services") -> list[str]:
         return [describe(one) for one in self.connection.requests if one.path.endswith(name)]
@@ -151,8 +156,13 @@ def test_problems_are_reported_once_while_they_last():
         assert found.source.synced == {"Service", "Namespace"}
         assert not found.source.states["Service"].connected
         found.replica.down = False
+        assert found.settled == 1
         await asyncio.sleep(60)
         assert found.source.problems == ()
+        assert found.settled == 2
+        found.source.want("EndpointSlice")
+        await asyncio.sleep(1)
+        assert found.settled == 3
         found.assert_equal()
 
     watching(test, ("Service", "Namespace"))
