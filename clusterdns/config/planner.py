@@ -26,6 +26,12 @@ Interfaces: TypeAlias = Callable[[str], tuple[str, ...]]
 DEFAULT_COREFILE = ". {\n    whoami\n    log\n}\n"
 _DEFAULT_NAME = "built-in"
 
+# Directives that CoreDNS once had, in old Corefiles.
+_RETIRED = {
+    "federation": "remove it: CoreDNS has none since 1.7, nor has Kubernetes since 1.18",
+    "proxy": "write forward: it is in the place of proxy since CoreDNS 1.5",
+}
+
 
 class Verdict(msgspec.Struct, frozen=True):
     """What there is to say about a Corefile: its faults and warnings by position, and the plan if it has no faults.
@@ -206,6 +212,8 @@ class _Planner:
             return misplaced
         if line.block is not None and ("." in name or ":" in name):
             return "if this is a new server block, the '}' of the one before it is missing"
+        if name in _RETIRED:
+            return _RETIRED[name]
         close = difflib.get_close_matches(name.lower(), self.table, n=1)
         return f"did you mean {close[0]}?" if close else "`clusterdns plugins` lists the directives that there are"
 

@@ -67,7 +67,9 @@ def _warn_if_never_asked(reader: DirectiveReader, line: Line, stanza: Stanza, be
             reader.warn(
                 line.name,
                 f"never asked: the forward of line {reader.lines[number].name.line} takes these names",
-                hint="put the forward of the longer zone first",
+                hint="put the forward of the longer zone first"
+                if stanza.zone != other.zone
+                else "name all servers in one forward, or say in the first one with `next` when this one is asked",
             )
             return
 

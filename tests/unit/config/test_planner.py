@@ -140,6 +140,7 @@ def test_fault_in_a_snippet_that_is_used_twice_is_told_once() -> None:
     [
         ("whoam", "did you mean whoami?"),
         ("Log", "did you mean log?"),
+        ("proxy . 192.0.2.53", "write forward: it is in the place of proxy since CoreDNS 1.5"),
         ("b.test {\n}", "if this is a new server block, the '}' of the one before it is missing"),
         ("xyzzy", "`clusterdns plugins` lists the directives that there are"),
         ('""', "an environment variable here is empty"),
