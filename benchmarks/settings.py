@@ -145,10 +145,15 @@ def unbound() -> str:
     return shutil.which("unbound", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") or ""
 
 
-def cluster(site: Site) -> Iterator[MeasuredServer]:
-    """Names of the cluster: kubeadm's Corefile less ``forward`` and ``cache``. The echo is the yardstick."""
+def echo() -> MeasuredServer:
+    """The yardstick: nothing that reads and writes datagrams in batches gets past it."""
     (port,) = free_ports(1)
-    yield MeasuredServer(ECHO_NAME, port, [str(ECHO), str(port)])
+    return MeasuredServer(ECHO_NAME, port, [str(ECHO), str(port)])
+
+
+def cluster(site: Site) -> Iterator[MeasuredServer]:
+    """Names of the cluster: kubeadm's Corefile less ``forward`` and ``cache``."""
+    yield echo()
     yield site.clusterdns(CLUSTERDNS, _KUBERNETES, directory=site.manifests)
     yield from site.coredns(_FILE, path=site.zone_file)
 
@@ -159,6 +164,8 @@ def forwarding(delay_us: int, *, cache: bool) -> Callable[[Site], Iterator[Measu
     def prepare(site: Site) -> Iterator[MeasuredServer]:
         upstream = site.upstream(delay_us)
         yield upstream
+        if not delay_us:
+            yield echo()
         directives = (_FORWARD, _CACHE) if cache else (_FORWARD,)
         yield site.clusterdns(CLUSTERDNS, *directives, upstream=upstream.port)
         yield from site.coredns(*directives, upstream=upstream.port)

@@ -188,8 +188,8 @@ def judge(
         )
         if findings[kind]
     ]
-    # A machine that is busy with other things lets the kernel drop what the server couldn't read in time, and replies come
-    # when the client has given up. Neither is a query that the server has lost.
+    # On a machine that is busy with other things the kernel drops what the server couldn't read in time, and replies
+    # come when the client has given up. Neither is a query that the server has lost.
     lost = findings["lost"] - findings["overflow"] - findings["late"]
     if lost > sent * MOST_LOST:
         faults.append(f"{lost} of {sent} queries came to the server and were never answered")
