@@ -48,6 +48,7 @@ labels: of Pods.
 DETAILS: tuple[Detail, ...] = ("pod_names", "clients", "labels")
 
 _PHASES = ("Running", "Pending")
+_CHANGES = frozenset(("ADDED", "MODIFIED", "DELETED"))
 _HEADLESS = ("None",)
 
 T = TypeVar("T")
@@ -141,19 +142,19 @@ class ItemDecoder:
         return [self._finish(shape) for shape in found]
 
     def event(self, line: bytes) -> Event:
-        """A line of a watch. What isn't one raises msgspec.DecodeError."""
+        """A line of a watch. What isn't one, or is about no object that has a name, raises msgspec.DecodeError."""
         try:
             found = self._line.decode(line)
         except (msgspec.ValidationError, UnicodeDecodeError):
             outer = _RAW_LINE.decode(line)
-            return _error(line) if outer.type == "ERROR" else Event(outer.type, self.item(outer.object))
+            return _error(line) if outer.type == "ERROR" else _told(outer.type, self.item(outer.object))
         if found.type == "ERROR" or found.object is None:
             return _error(line)
         if found.type == "BOOKMARK":
             meta = found.object.metadata or shapes.MetaShape()
             ends = meta.annotations is not None and meta.annotations.initial_end == "true"
             return Event("BOOKMARK", Item("", "", meta.resource_version or ""), ends)
-        return Event(found.type, self._finish(found.object))
+        return _told(found.type, self._finish(found.object))
 
     def _finish(self, shape: Any) -> Item:
         meta = shape.metadata
@@ -189,6 +190,14 @@ def decode_names(data: bytes) -> list[Item]:
         for shape in _HEADS.decode(data)
         if (meta := shape.metadata) is not None
     ]
+
+
+def _told(kind: str, item: Item) -> Event:
+    if kind not in _CHANGES:
+        raise msgspec.ValidationError(f"unknown event {kind!r}")
+    if not item.name:
+        raise msgspec.ValidationError(f"an object without a name: {item.fault}")
+    return Event(kind, item)
 
 
 def _error(line: bytes) -> Event:

@@ -19,6 +19,7 @@ of them must be taken. All times are of one monotonic clock, in seconds.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterator, Mapping
 from random import Random
 from typing import Final, Literal, TypeAlias
@@ -35,7 +36,9 @@ from clusterdns.cluster.reflector.ledger import Ledger, revision_number
 from clusterdns.cluster.reflector.listing import Listing, StaleList
 from clusterdns.cluster.reflector.requests import Request, Resource
 from clusterdns.cluster.reflector.state import WatchState
-from clusterdns.errors import ApiError, ObjectError
+from clusterdns.errors import ApiError
+
+_log = logging.getLogger("clusterdns.plugin.kubernetes")
 
 Mode: TypeAlias = Literal["stream", "pages", "cache", "watch"]
 
@@ -64,7 +67,6 @@ STREAMS_AGAIN_SECONDS: Final = 3600.0
 """After that, a server that refused to stream a list is asked for it again: it may have been updated."""
 
 _NO_SECONDS: Final = 0.001
-_TYPES: Final = frozenset(("ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"))
 _UNSUPPORTED: Final = frozenset((400, 405, 406, 415, 422, 501))
 _STORAGE: Final = frozenset((500, 504))
 _PASSING: Final = frozenset((401, 403))
@@ -117,6 +119,7 @@ class Reflector:
         self._opened = False
         self._heard = False
         self._productive = False
+        self._expired = False
         self._stuck_at = -1
         self._lines = LineBody()
         self._listing: Listing | None = None
@@ -185,7 +188,7 @@ class Reflector:
     def opened(self, now_seconds: float) -> None:
         """The answer is 200, and its body follows."""
         self._opened = True
-        self.waits_for_server = False
+        self._reached(True)
         self._line_seconds = now_seconds
         if self._mode == "watch":
             self.state.connected = True
@@ -245,6 +248,11 @@ class Reflector:
             # Nothing was wrong but that no bookmarks come.
             self._silence_seconds = min(self._silence_seconds * 2, LONGEST_SILENCE_SECONDS)
         state = self.state
+        name = self.resource.name
+        if revision_number(revision) < self.position:
+            _log.warning("the storage of %s went back from %d to %s: was it restored?", name, self.position, revision)
+        if self._gaps:
+            _log.warning("%d %s were not as the watch had told them; they are now", self._gaps, name)
         state.relists += state.synced
         state.synced = True
         state.gaps_repaired += self._gaps
@@ -275,8 +283,7 @@ class Reflector:
         for line in lines:
             try:
                 found = self._decoder.event(line)
-                _check(found)
-            except (msgspec.DecodeError, UnicodeDecodeError, ObjectError) as error:
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 if events:
                     yield tuple(events)
                 self.state.decode_errors += 1
@@ -312,6 +319,7 @@ class Reflector:
                 return self.ledger.listed((item,))
         elif not self._productive:
             self._productive = True
+            self._expired = False
             self._backoff.reset()
             self._headers_seconds = HEADERS_SECONDS
         if found.type == "BOOKMARK":
@@ -341,8 +349,9 @@ class Reflector:
 
     def _stumble(self, error: ApiError, now_seconds: float) -> None:
         """There is something in the way. What is there the second time will be there again: then a list leads past."""
-        again = self._mode == "watch" and self._stuck_at == self.position
-        self._stuck_at = self.position
+        stuck_at = self.position if self._mode == "watch" else -1
+        again = self._stuck_at == stuck_at >= 0
+        self._stuck_at = stuck_at
         self.failed(error, now_seconds)
         self._must_list = self._must_list or again
 
@@ -359,10 +368,11 @@ class Reflector:
 
     def _is_healthy(self, now_seconds: float) -> bool:
         """True if the watch that ends was of use, so that the next one needn't wait."""
-        if now_seconds - self._began_seconds >= HEALTHY_SECONDS:
-            self._backoff.reset()
-            return True
-        return self._productive
+        if now_seconds - self._began_seconds < HEALTHY_SECONDS:
+            return self._productive
+        self._expired = False
+        self._backoff.reset()
+        return True
 
     def _end_watch(self, reason: str) -> None:
         self.state.connected = False
@@ -370,10 +380,15 @@ class Reflector:
 
     # Failures.
 
+    def _reached(self, reached: bool) -> None:
+        if reached and self.waits_for_server:
+            self._backoff.reset()  # the waits that have grown were for a server that wasn't there
+        self.waits_for_server = not reached
+
     def _fail(self, error: ApiError, asked_seconds: float, now_seconds: float) -> None:
         self.busy = False
         self.breaks += 1
-        self.waits_for_server = not self._opened and not error.status
+        self._reached(self._opened or bool(error.status))
         if error.timed_out and not self._opened:
             self._headers_seconds = min(self._headers_seconds * 2, LONGEST_HEADERS_SECONDS)
         handle = self._watch_failed if self._mode == "watch" else self._list_failed
@@ -385,9 +400,8 @@ class Reflector:
         status = error.status
         if status == 410:
             self._end_watch("expired")
-            wait_seconds = 0.0 if self._backoff.attempts == 0 else self._backoff.next_seconds()
-            self._backoff.attempts = max(self._backoff.attempts, 1)
-            self._list_again(now_seconds + wait_seconds)
+            self._list_again(now_seconds + (self._backoff.next_seconds() if self._expired else 0.0))
+            self._expired = True
             return False
         if self._opened and error.timed_out:
             self._end_watch("silence")
@@ -395,9 +409,8 @@ class Reflector:
             self._confirming = True
         elif self._opened and self._is_healthy(now_seconds):
             self._end_watch("broken")
-            self._not_before_seconds = max(
-                now_seconds + self._random.random() / 10, self._began_seconds + REWATCH_SECONDS
-            )
+            soon_seconds = now_seconds + self._random.random() / 10
+            self._not_before_seconds = max(soon_seconds, self._began_seconds + REWATCH_SECONDS)
             return False
         else:
             self._end_watch("broken" if self._opened else "throttled" if status == 429 else "refused")
@@ -435,10 +448,3 @@ class Reflector:
                 quick=status in _PASSING, asked_seconds=asked_seconds
             )
         return True
-
-
-def _check(found: WatchEvent) -> None:
-    if found.type in ("ADDED", "MODIFIED", "DELETED") and not found.item.name:
-        raise found.item.fault or ObjectError("is missing", "metadata.name")
-    if found.type not in _TYPES:
-        raise ObjectError(f"unknown event {found.type!r}")

@@ -198,6 +198,22 @@ def test_a_faulty_object_of_a_watch_has_its_name():
     assert event.item.fault is not None
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"type": "ADDED", "object": {"spec": {}}},
+        {"type": "ADDED", "object": {"metadata": {"name": 5}}},
+        {"type": "BOOKMARK", "object": 5},
+        {"type": "CHANGED", "object": service("a")},
+        {"object": service("a")},
+        [],
+    ],
+)
+def test_lines_about_nothing_that_has_a_name_are_refused(value):
+    with pytest.raises(msgspec.DecodeError):
+        ItemDecoder("Service").event(json.dumps(value).encode())
+
+
 @pytest.mark.parametrize("trigger", ["", "yesterday", "2026-13-01T00:00:00Z"])
 def test_times_that_cannot_be_read_are_none(trigger):
     assert Item("a", "b", "1", trigger=trigger).triggered_seconds is None

@@ -323,6 +323,22 @@ def test_a_revision_that_is_too_old_leads_to_a_list():
     assert found.reflector.state.relists == 1
 
 
+def test_after_an_outage_the_list_and_the_end_of_its_refusals_come_quickly():
+    found = synced()
+    found.server.end_watches("broken")
+    found.server.down = True
+    found.advance(300)
+    found.server.down = False
+    found.server.restart(torn=True)
+    found.storage.put("dev", "new")
+    found.server.restart(torn=True)
+    found.server.faults.extend(refusal(403) for _ in range(2))
+    while found.reflector.waits_for_server:
+        found.advance(0.1)
+    found.advance(1)
+    assert_equal(found)
+
+
 def test_410_as_a_status_leads_to_a_list_too():
     found = synced()
     found.server.faults.append(refusal(410))
