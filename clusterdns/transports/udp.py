@@ -24,8 +24,11 @@ from clusterdns.serving.query import Client
 from clusterdns.serving.relay import Attempt, Ticket
 from clusterdns.sockets import mmsg
 
-MAX_WAITING: Final = 10_000
-"""Queries that may wait for something else at a time; more are dropped, as a full socket buffer would."""
+MAX_WAITING: Final = 20_000
+"""Queries that may wait for something else at a time; more are dropped, as a full socket buffer would.
+
+It's more than what a *forward* lets wait (16,384), which tells clients so instead of leaving them without a reply.
+"""
 
 _BATCHES_AT_ONCE: Final = 8
 _TURN_SECONDS: Final = 0.002
