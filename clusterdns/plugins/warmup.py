@@ -103,7 +103,7 @@ from clusterdns.errors import ConfigError, LifecycleError
 from clusterdns.expressions.numerals import atoi
 from clusterdns.serving.capabilities import Lease, SearchedCluster, Setup
 from clusterdns.serving.plugin import Plugin, Result, after
-from clusterdns.serving.query import Query
+from clusterdns.serving.query import Client, Query
 from clusterdns.serving.reply import Reply
 from clusterdns.serving.trace import Note
 
@@ -269,7 +269,7 @@ class Warmup(Plugin):
         for domain in self._search_domains:
             if key.endswith(domain) and names.is_in(key, domain) and query.trace is None:  # to explain has no effects
                 return after(self.next(query), partial(self._answered, query, len(domain)))
-        if self._recent.use((key, query.qtype, _flags(query))):
+        if type(query.client) is not _Forerunner and self._recent.use((key, query.qtype, _flags(query))):
             self._used.labels(query.server, self.setup.view).inc()
         return self.next(query)
 
@@ -333,9 +333,19 @@ class Warmup(Plugin):
                 self._lookups.labels(query.server, self.setup.view, result).inc()
 
 
+class _Forerunner(Client):
+    """A client in whose place the server asks before the client does."""
+
+    __slots__ = ()
+
+    def __init__(self, client: Client) -> None:
+        super().__init__(client.protocol, client.address, client.port, client.local_address, client.local_port)
+
+
 async def _look_up(query: Query, name: bytes, domain: bytes) -> str:
     """Ask as the client will: with the search domains ``svc.ZONE`` and ``ZONE``, then for the name; the result."""
     asker = query.derive(depth=_AS_A_CLIENT)
+    asker.client = _Forerunner(query.client)
     for suffix in (domain, domain[len(_SVC) :]):
         found = asker.resolve(asker, name[:-1] + suffix, query.qtype)
         reply = found if isinstance(found, Reply) else await found

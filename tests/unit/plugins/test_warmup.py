@@ -343,6 +343,14 @@ def test_names_that_are_then_asked_for_are_counted_once():
     assert server.used() == 2
 
 
+def test_a_look_up_of_its_own_does_not_count_as_asked_for():
+    server = Server(answer=lambda looked_up: server.plugin.handle(looked_up))
+    assert server.ask() == ["api.example.com."]
+    assert server.used() is None
+    server.handle("api.example.com.")
+    assert server.used() == 1
+
+
 def test_a_query_that_is_explained_has_no_effects():
     server = Server()
     question = query(MISS)
