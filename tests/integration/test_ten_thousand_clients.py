@@ -41,8 +41,8 @@ MOST_SECONDS = 14.0
 QUIET_SECONDS = 1.5
 """After the last reply: a second one would have come."""
 
-MOST_FAILED = 0.2
-"""A query of which both attempts were lost fails, and more do on a machine that is busy."""
+MOST_FAILED = 0.5
+"""A query of which both attempts were lost fails, and many more do where the machine is busy for seconds."""
 
 OTHER_FILES = 300
 
