@@ -18,8 +18,9 @@ WRITE_SECONDS = 30.0
 """At most one file is written in this time."""
 
 _RETRY_SECONDS = 300.0
+_LOOK_SECONDS = 1.0
 
-log = logging.getLogger("clusterdns.snapshot")
+log = logging.getLogger("clusterdns.plugin.kubernetes")
 
 
 class Keeper:
@@ -45,6 +46,7 @@ class Keeper:
         self._synced = synced
         self._clock = clock
         self._written = (-1, frozenset[Kind]())
+        self._writing: asyncio.Future[None] | None = None
         self.loaded_seconds = 0.0
 
     def load(self) -> None:
@@ -69,29 +71,35 @@ class Keeper:
         return max(0.0, self._clock() - self.loaded_seconds)
 
     async def keep(self) -> None:
-        """Write the file whenever the store has changed, until cancelled."""
+        """Write the file once all has been read, and then whenever the store has changed, until cancelled."""
         while True:
-            await asyncio.sleep(WRITE_SECONDS)
-            try:
-                await self.write()
-            except OSError as error:
-                log.error(
-                    "the snapshot %s can't be written: %s; mount a volume there that the process may write to",
-                    self._path,
-                    error.strerror or error,
-                )
-                await asyncio.sleep(_RETRY_SECONDS)
+            written = await self.write()
+            await asyncio.sleep(_RETRY_SECONDS if written is None else WRITE_SECONDS if written else _LOOK_SECONDS)
 
-    async def write(self) -> None:
-        """Write the file now, unless nothing has changed since the last time. Raises OSError."""
+    async def write(self) -> bool | None:
+        """Write the file now; False if there is nothing to write or nothing has changed, None if it can't be written,
+        which is in the log.
+        """
         kinds = frozenset(self._synced())
         state = (self._store.number, kinds)
         if not kinds or state == self._written:
-            return
+            return False
+        if self._writing is not None and not self._writing.done():  # by somebody who didn't wait for its end
+            await asyncio.wait((self._writing,))
         head = Head(self._clock(), self._origin, {kind: self._store.count(kind) for kind in sorted(kinds)})
         body = []
         for piece in pieces(self._store, head.kinds):
             body.append(piece)
             await asyncio.sleep(0)
-        await asyncio.get_running_loop().run_in_executor(None, write_snapshot, self._path, head, body)
+        self._writing = asyncio.get_running_loop().run_in_executor(None, write_snapshot, self._path, head, body)
+        try:
+            await asyncio.shield(self._writing)
+        except OSError as error:
+            log.error(
+                "the snapshot %s can't be written: %s; mount a volume there that the process may write to",
+                self._path,
+                (error.strerror or str(error)).lower(),
+            )
+            return None
         self._written = state
+        return True

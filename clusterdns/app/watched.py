@@ -47,6 +47,7 @@ class WatchedCluster:
         )
         self._began_seconds = time.monotonic()
         self._read: frozenset[Kind] = frozenset()
+        self._relied = False
         self._keeper: Keeper | None = None
         self._keeping: BackgroundTask | None = None
         if options.snapshot:
@@ -71,12 +72,26 @@ class WatchedCluster:
 
     def missing(self, kinds: Iterable[Kind]) -> tuple[Kind, ...]:
         """See Cluster. A snapshot that isn't too old counts once the API server has been out of reach for long."""
-        if self._keeper is not None and self._keeper.loaded_seconds:
-            young = self._keeper.age_seconds() <= self._options.snapshot_max_age_seconds
-            passed_seconds = time.monotonic() - self._began_seconds
-            if young and passed_seconds > self._options.startup_timeout_seconds and not self._reachable():
-                return tuple(kind for kind in kinds if kind not in self.store.synced)
-        return tuple(kind for kind in kinds if kind not in self._source.synced)
+        held = self.store.synced if self._relies_on_snapshot() else self._source.synced
+        return tuple(kind for kind in kinds if kind not in held)
+
+    def _relies_on_snapshot(self) -> bool:
+        """True from the moment on in which the snapshot is as good as anything that will come soon."""
+        if self._relied or self._keeper is None or not self._keeper.loaded_seconds:
+            return self._relied
+        passed_seconds = time.monotonic() - self._began_seconds
+        if passed_seconds <= self._options.startup_timeout_seconds or self._reachable():
+            return False
+        age_seconds = self._keeper.age_seconds()
+        if age_seconds > self._options.snapshot_max_age_seconds:
+            return False
+        self._relied = True
+        log.warning(
+            "the Kubernetes API has been out of reach for %d s: ready with a snapshot that is %d s old",
+            passed_seconds,
+            age_seconds,
+        )
+        return True
 
     def place_of(self, kind: Kind, key: Key) -> str:
         """See Cluster."""
@@ -86,10 +101,7 @@ class WatchedCluster:
         """See Cluster."""
         if self._keeping is not None and self._keeper is not None:
             await self._keeping.release()
-            try:
-                await self._keeper.write()
-            except OSError as error:
-                log.error("the last snapshot can't be written: %s", error)
+            await self._keeper.write()
         await self._source.stop()
         self._metrics.release()
 

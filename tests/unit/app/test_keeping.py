@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +22,14 @@ ORIGIN = "https://api"
 
 def keeper(path: Path, store: Store, *, synced: tuple[Kind, ...] = KINDS, now_seconds: float = 1000.0) -> Keeper:
     return Keeper(str(path), ORIGIN, store, lambda: synced, lambda: now_seconds)
+
+
+async def until(done: Callable[[], bool]) -> None:
+    for _ in range(10_000):
+        if done():
+            return
+        await asyncio.sleep(0.001)
+    pytest.fail("nothing happened")
 
 
 def test_a_new_process_begins_with_what_the_last_one_saw(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -72,17 +81,11 @@ def test_a_place_that_cannot_be_written_is_reported_and_tried_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(keeping, "WRITE_SECONDS", 0.001)
+    monkeypatch.setattr(keeping, "_LOOK_SECONDS", 0.001)
     monkeypatch.setattr(keeping, "_RETRY_SECONDS", 0.001)
     caplog.set_level(logging.ERROR)
     folder = tmp_path / "later"
     one = keeper(folder / "state", store_of([namespace("testns")]))
-
-    async def until(done: Callable[[], bool]) -> None:
-        for _ in range(10_000):
-            if done():
-                return
-            await asyncio.sleep(0.001)
-        pytest.fail("nothing happened")
 
     async def run() -> None:
         task = asyncio.create_task(one.keep())
@@ -92,4 +95,29 @@ def test_a_place_that_cannot_be_written_is_reported_and_tried_again(
         task.cancel()
 
     asyncio.run(run())
-    assert "No such file or directory; mount a volume" in caplog.text
+    assert "no such file or directory; mount a volume" in caplog.text
+
+
+def test_a_file_is_written_by_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_once: list[int] = []
+    under_way: list[object] = []
+
+    def write_slowly(*arguments: object) -> None:
+        under_way.append(arguments)
+        at_once.append(len(under_way))
+        time.sleep(0.05)
+        under_way.remove(arguments)
+
+    monkeypatch.setattr(keeping, "write_snapshot", write_slowly)
+    store = store_of([namespace("testns")])
+    one = keeper(tmp_path / "state", store)
+
+    async def run() -> None:
+        task = asyncio.create_task(one.keep())
+        await until(lambda: bool(at_once))
+        task.cancel()
+        await asyncio.wait({task})
+        assert await one.write() is True
+
+    asyncio.run(run())
+    assert at_once == [1, 1]
