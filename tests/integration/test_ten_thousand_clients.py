@@ -192,7 +192,8 @@ def test_no_client_gets_the_answer_of_another_or_a_second_one(
         for peer in peers:
             peer.socket.close()
     asked = [asked for peer in peers for asked in peer.asked.values()]
-    assert (len(asked), early) == (QUERIES, 0)
+    assert len(asked) == QUERIES
+    assert early <= MOST_FAILED * QUERIES, "most have to wait at a time"
     assert sum(peer.strangers for peer in peers) == 0
     assert [each.question for each in asked if len(each.replies) > 1] == []
     right = [(0, address_of(each.question[:-4])) for each in asked]
