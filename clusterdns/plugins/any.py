@@ -33,6 +33,7 @@ from clusterdns.dns.types import ANY, HINFO
 from clusterdns.dns.wire import Record
 from clusterdns.serving.plugin import Plugin, Result
 from clusterdns.serving.query import Query
+from clusterdns.serving.relay import PlainStep
 from clusterdns.serving.reply import Reply, Sections
 from clusterdns.serving.trace import Note
 
@@ -58,6 +59,10 @@ class Any(Plugin):
             yield Note("queries of type ANY get one HINFO record (RFC 8482), whatever the name has")
         else:
             yield Note("passed on: not of type ANY")
+
+    def plain(self, zone: bytes) -> PlainStep:
+        """Other types are passed on."""
+        return PlainStep.TRANSPARENT
 
     def handle(self, query: Query) -> Result:
         """The record, or the reply of the rest of the chain."""

@@ -37,6 +37,7 @@ from clusterdns.expressions.numerals import atoi
 from clusterdns.serving.capabilities import Setup
 from clusterdns.serving.plugin import Plugin, Result, after
 from clusterdns.serving.query import Query
+from clusterdns.serving.relay import PlainStep
 from clusterdns.serving.reply import Reply
 from clusterdns.serving.trace import Note
 
@@ -80,6 +81,10 @@ class Bufsize(Plugin):
             yield Note(f"passed on: the client takes {edns.size} octets, not more than {self._size}")
         else:
             yield Note(f"lowers the size that the client takes from {edns.size} to {self._size} octets")
+
+    def plain(self, zone: bytes) -> PlainStep:
+        """Queries without EDNS are passed on."""
+        return PlainStep.BARRING_EDNS
 
     def handle(self, query: Query) -> Result:
         """The reply to the query with a size that isn't too large."""

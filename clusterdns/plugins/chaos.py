@@ -55,6 +55,7 @@ from clusterdns.dns.wire import Record
 from clusterdns.serving.capabilities import Setup
 from clusterdns.serving.plugin import Plugin, Result
 from clusterdns.serving.query import Query
+from clusterdns.serving.relay import PlainStep
 from clusterdns.serving.reply import Reply, Sections
 from clusterdns.serving.trace import Note
 
@@ -105,6 +106,10 @@ class Chaos(Plugin):
             yield Note("this is a name of the server itself, in class CH")
         else:
             yield Note("passed on: no TXT query in class CH for a name of the server itself")
+
+    def plain(self, zone: bytes) -> PlainStep:
+        """Other classes are passed on."""
+        return PlainStep.TRANSPARENT
 
     def handle(self, query: Query) -> Result:
         """What is known under the name, or the reply of the rest of the chain."""

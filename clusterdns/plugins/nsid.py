@@ -44,6 +44,7 @@ from clusterdns.dns.edns import NSID, encode_option
 from clusterdns.serving.capabilities import Setup
 from clusterdns.serving.plugin import Plugin, Result, after
 from clusterdns.serving.query import Query
+from clusterdns.serving.relay import PlainStep
 from clusterdns.serving.reply import Reply
 from clusterdns.serving.trace import Note
 
@@ -80,6 +81,10 @@ class Nsid(Plugin):
         yield Note(
             "puts its name into the reply" if asked else "passed on: the client doesn't ask for the server's name"
         )
+
+    def plain(self, zone: bytes) -> PlainStep:
+        """A plain query asks for no option."""
+        return PlainStep.TRANSPARENT
 
     def handle(self, query: Query) -> Result:
         """The reply of the rest of the chain, with the option where the query has it."""

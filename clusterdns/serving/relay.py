@@ -3,9 +3,9 @@
 
 Theory of operation. A *plain* query is one for addresses (A, AAAA; class IN) over UDP with nothing unusual in it. Most
 chains do nothing to most of them but hand them on to ``forward``. Each plugin of a block declares what it does to plain
-queries for names below a zone (``Plugin.plain``): nothing (TRANSPARENT), shuffle the addresses of replies (SHUFFLING),
-keep replies (a Keeper), ask others (a Relay), or something else, and then the query takes the long way through
-``Engine.handle``. From that a Path is made for each zone once.
+queries for names below a zone (``Plugin.plain``): nothing, shuffle the addresses of replies, keep replies (a Keeper),
+ask others (a Relay), or something else, and then the query takes the long way through ``Engine.handle``. From that a
+Path is made for each zone once.
 
 A query on its Path is a Ticket: the client's octets and where they came from. The Relay sends them under an ID of its
 own. A reply that has the question, no flag that is unusual and exactly one of the forms of ``fastpath.verbatim`` goes
@@ -18,19 +18,22 @@ plain, and what a client gets is what the long way would have given it.
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 from time import perf_counter
 from typing import Any, Final, Literal, Protocol, TypeAlias, runtime_checkable
 
 from clusterdns.dns.peek import HEADER_BYTES
-from clusterdns.dns.types import FLAG_AD
+from clusterdns.dns.types import FLAG_AD, FLAG_CD, NOERROR, NXDOMAIN
 from clusterdns.fastpath.verbatim import Form, Shape, read_shape
 from clusterdns.serving.capabilities import Observer
 from clusterdns.serving.query import MAX_UDP_BYTES, MIN_UDP_BYTES, Client, Query
 from clusterdns.serving.reply import Reply
 
 _AD: Final = FLAG_AD
+_USUAL: Final = {cd: (cd | NOERROR, cd | NXDOMAIN) for cd in (0, FLAG_CD)}
+"""CD and rcode of a reply, by the CD of its query."""
+
 _DO: Final = 0x80
 _MOST_TALLIES: Final = 512
 _HOSTS: Final = {1: "127.0.0.1", 2: "::1"}
@@ -40,11 +43,22 @@ class PlainStep(enum.Enum):
     """What a plugin does to a plain query and its reply.
 
     TRANSPARENT: nothing, and it has no answer of its own (``NameOwner.owns`` is None).
+    BARRING_EDNS: nothing, unless the query has an OPT record.
     SHUFFLING: the addresses of a NOERROR reply change places at random.
     """
 
     TRANSPARENT = "transparent"
+    BARRING_EDNS = "barring EDNS"
     SHUFFLING = "shuffling"
+
+
+class Unless:
+    """Nothing, unless ``claims`` says at the time that a name (lower case) is its own."""
+
+    __slots__ = ("claims",)
+
+    def __init__(self, claims: Callable[[bytes], bool]) -> None:
+        self.claims = claims
 
 
 class Origin(Protocol):
@@ -191,13 +205,14 @@ class PlainObserver(Observer, Protocol):
         """How long they took, see HitObserver."""
 
 
-Plain: TypeAlias = PlainStep | Keeper | Relay
+Plain: TypeAlias = PlainStep | Unless | Keeper | Relay
 
 
 class Path:
     """The way of plain queries that one server block answers for one of its zones.
 
     server, zone, observers: of the block; see Query.
+    bars_edns, claims: which queries take the long way all the same: with an OPT, or for some names.
     waiting: those that are to be sent.
     """
 
@@ -210,16 +225,20 @@ class Path:
         keeper: Keeper | None,
         *,
         shuffles: bool,
+        bars_edns: bool = False,
+        claims: tuple[Callable[[bytes], bool], ...] = (),
     ) -> None:
         self.relay = relay
         self.keeper = keeper
+        self.bars_edns = bars_edns
+        self.claims = claims
         self.waiting: list[Ticket] = []
         self._durations: list[tuple[float, int]] = []
         self.server = server
         self._zone = zone
         self._observers = observers
         self._draw = Random().random if shuffles else None
-        self._tallies: dict[tuple[int, bytes, int, int, bool], list[Any]] = {}
+        self._tallies: dict[tuple[int, bytes, int, int, bool, int], list[Any]] = {}
 
     def arrive(self, ticket: Ticket, message: bytes) -> bool:
         """Answer with a message of the upstream that has the right ID; False if that isn't for the short way."""
@@ -227,7 +246,7 @@ class Path:
         if (
             message[HEADER_BYTES:end] != packet[HEADER_BYTES:end]
             or message[2] & 0xFB != 0x80 | packet[2]  # QR and RD as they have to be, AA whatever it is, no TC
-            or message[3] & 0x1F != packet[3] & 0x10  # CD, NOERROR
+            or message[3] & 0x1F not in _USUAL[packet[3] & FLAG_CD]  # CD as it has to be, NOERROR or NXDOMAIN
         ):
             return False
         shape = read_shape(message, end, ticket.form)
@@ -260,15 +279,14 @@ class Path:
     def _write(self, ticket: Ticket, flags: bytes, shape: Shape, body: bytes) -> bytes:
         packet, opt = ticket.packet, ticket.opt
         if self._draw is not None and shape.number > 1:
-            turn = int(self._draw() * shape.number) * shape.record_bytes
-            body = body[turn:] + body[:turn]
+            body = shape.turned(body, int(self._draw() * shape.number))
         counts = shape.counts_with_opt if opt else shape.counts
         return b"".join((packet[:2], flags, b"\0\1", counts, packet[HEADER_BYTES : ticket.end], body, opt))
 
     def _answer(self, ticket: Ticket, reply: bytes) -> None:
         packet, opt, end = ticket.packet, ticket.opt, ticket.end
         do = bool(opt) and opt[7] & _DO != 0
-        key = (ticket.origin.family, packet[end - 4 : end], len(packet), len(reply), do)
+        key = (ticket.origin.family, packet[end - 4 : end], len(packet), len(reply), do, reply[3] & 15)
         tally = self._tallies.get(key)
         if tally is None:
             if len(self._tallies) >= _MOST_TALLIES:
@@ -297,10 +315,10 @@ class Path:
         """Tell the observers what was answered since the last time."""
         tallies, self._tallies = self._tallies, {}
         durations, self._durations = self._durations, []
-        for (family, _, _, size, _), (number, packet) in tallies.items():
+        for (family, _, _, size, _, rcode), (number, packet) in tallies.items():
             query = Query(packet, Client("udp", _HOSTS[family], 0, _HOSTS[family], 0))
             query.server, query.zone = self.server, self._zone
-            reply = Reply(plugin=self.relay.plugin)
+            reply = Reply(rcode, plugin=self.relay.plugin)
             for observer in self._observers:
                 observer.observe_plain(query, reply, size, number)
         if durations:

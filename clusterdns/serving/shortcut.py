@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from clusterdns.dns import names
@@ -10,7 +11,7 @@ from clusterdns.dns.peek import HEADER_BYTES
 from clusterdns.fastpath.verbatim import FORMS, OPT_BYTES, is_plain_opt
 from clusterdns.serving.capabilities import MetadataCollector, Observer, ReplyEditor, Tap, View
 from clusterdns.serving.chain import Block
-from clusterdns.serving.relay import Attempt, Keeper, Path, PlainObserver, PlainStep, Relay, Ticket
+from clusterdns.serving.relay import Attempt, Keeper, Path, PlainObserver, PlainStep, Relay, Ticket, Unless
 from clusterdns.serving.router import Router
 
 _PLAIN_COUNTS: Final = b"\0\1\0\0\0\0\0\0"
@@ -61,8 +62,11 @@ class Shortcut:
             return None
         name = packet[HEADER_BYTES : position + 1].lower()
         path = _closest(paths, name)
-        if path is None:
+        if path is None or (opt and path.bars_edns):
             return None
+        for claims in path.claims:
+            if claims(name):
+                return None
         ticket = Ticket(packet, end, opt, form, path, now)
         if path.keeper is None:
             ticket.wire = packet[2:]
@@ -114,18 +118,32 @@ class Shortcut:
         if observers is None:
             return None
         keeper: Keeper | None = None
-        shuffles = False
+        shuffles = bars_edns = False
+        claims: list[Callable[[bytes], bool]] = []
         for plugin in block.plugins:
             if not plugin.in_chain:
                 continue
             step = plugin.plain(zone)
             if step is PlainStep.TRANSPARENT:
                 continue
-            if isinstance(step, Relay):
-                return Path(self._server, block_zone, observers, step, keeper, shuffles=shuffles)
-            if keeper is not None:
+            if step is PlainStep.BARRING_EDNS:
+                bars_edns = True
+            elif isinstance(step, Unless):
+                claims.append(step.claims)
+            elif isinstance(step, Relay):
+                return Path(
+                    self._server,
+                    block_zone,
+                    observers,
+                    step,
+                    keeper,
+                    shuffles=shuffles,
+                    bars_edns=bars_edns,
+                    claims=tuple(claims),
+                )
+            elif keeper is not None:
                 return None  # what it keeps is what comes from the relay
-            if step is PlainStep.SHUFFLING:
+            elif step is PlainStep.SHUFFLING:
                 shuffles = True
             elif isinstance(step, Keeper):
                 keeper = step

@@ -18,6 +18,7 @@ from clusterdns.expressions.duration import parse_duration
 from clusterdns.serving.capabilities import ZoneListener
 from clusterdns.serving.plugin import Plugin, Result, after
 from clusterdns.serving.query import Query
+from clusterdns.serving.relay import Plain, Unless
 from clusterdns.serving.reply import Reply, Sections
 from clusterdns.serving.trace import Note, Origin
 from clusterdns.zone.lookup import Answer, find
@@ -44,6 +45,10 @@ class ZonePlugin(Plugin):
         super().__init__(options, setup)
         self.zones: dict[bytes, Zone | None] = {}
         self.fallthrough = fallthrough
+
+    def plain(self, zone: bytes) -> Plain | None:
+        """Passed on outside of the zones, which may become others."""
+        return Unless(lambda name: any(suffix in self.zones for suffix in names.suffixes(name)))
 
     def handle(self, query: Query) -> Result:
         """Answer a query for a name in the zones."""
@@ -90,14 +95,14 @@ class ZonePlugin(Plugin):
             end = ": passed on (fallthrough)" if falls else ", and no fallthrough is for it"
             yield Note(f"zone {origin.name} does not have the name{end}", origins=(origin,))
             return
+        through = "" if answer.wildcard is None else f" by the wildcard {names.to_text(answer.wildcard)}"
         if not answer.authoritative:
             yield Note(f"zone {origin.name} delegates the name to other servers", origins=(origin,))
         elif answer.answer:
-            yield Note(f"zone {origin.name} has the name", origins=(origin,))
+            yield Note(f"zone {origin.name} has the name{through}", origins=(origin,))
         else:
-            yield Note(f"zone {origin.name} has the name, but no {type_text(query.qtype)} record", origins=(origin,))
-        if answer.wildcard is not None:
-            yield Note(f"by the wildcard {names.to_text(answer.wildcard)}")
+            rtype = type_text(query.qtype)
+            yield Note(f"zone {origin.name} has the name{through}, but no {rtype} record", origins=(origin,))
         if answer.leads_to is not None:
             yield Note(f"an alias leads out of the zone, to {names.to_text(answer.leads_to)}")
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from clusterdns.dns.edns import KEEPALIVE, PADDING, encode_option, option_list
 from clusterdns.dns.peek import HEADER_BYTES
-from clusterdns.dns.types import AAAA, FLAG_AA, FLAG_AD, FLAG_RA, FLAG_TC, FLAG_Z, FORMERR, OPT, A
+from clusterdns.dns.types import AAAA, CNAME, FLAG_AA, FLAG_AD, FLAG_RA, FLAG_TC, FLAG_Z, FORMERR, OPT, A
 from clusterdns.dns.wire import TYPES_WITH_NAMES, read_name, read_record
 from clusterdns.errors import WireError
 from clusterdns.fastpath.answer import CompiledAnswer
@@ -56,14 +56,20 @@ def read_reply(query: Query, message: bytes, plugin: str) -> Reply:
         body_end = walk.opt_start
         additional = (counts[4] << 8 | counts[5]) - 1
         counts = counts[:4] + additional.to_bytes(2, "big")
-    rotating, record_bytes = walk.rotating()
+    rotating, record_bytes, rotating_start = walk.rotating()
     if (walk.opt_end and walk.opt_end != walk.end) or (walk.addresses > 1 and not rotating):
-        # An OPT in the middle moves what is behind it; addresses behind a CNAME can change places as records only.
+        # An OPT in the middle moves what is behind it; addresses that are not alike can change places as records only.
         reply = Reply(rcode, _sections(message, start), flags=flags & _PASSED_FLAGS, plugin=plugin)
     else:
         body = message[start:body_end]
         compiled = CompiledAnswer(
-            rcode & 15, counts, body, rotating=rotating, record_bytes=record_bytes, flags=flags & _PASSED_FLAGS
+            rcode & 15,
+            counts,
+            body,
+            rotating=rotating,
+            record_bytes=record_bytes,
+            rotating_start=rotating_start - start if rotating else 0,
+            flags=flags & _PASSED_FLAGS,
         )
         reply = Reply.of_compiled(plugin, compiled)
         reply.rcode = rcode
@@ -101,14 +107,18 @@ class _Walk:
     addresses: number of A and AAAA records in the answer section.
     """
 
-    __slots__ = ("_alike", "_answers", "_record_bytes", "addresses", "end", "opt_end", "opt_start")
+    __slots__ = (
+        "_aliases", "_alike", "_answers", "_first", "_first_number", "_owner", "_record_bytes", "addresses", "end",
+        "opt_end", "opt_start",
+    )  # fmt: skip
 
     def __init__(self, message: bytes, position: int, counts: bytes) -> None:
         self._answers = counts[0] << 8 | counts[1]
         additional = self._answers + (counts[2] << 8 | counts[3])
         total = additional + (counts[4] << 8 | counts[5])
         self.opt_start = self.opt_end = self.addresses = 0
-        self._alike = self._record_bytes = 0
+        self._alike = self._aliases = self._record_bytes = self._first = self._first_number = 0
+        self._owner = b""
         try:
             for number in range(total):
                 start = position
@@ -120,12 +130,10 @@ class _Walk:
                 end = position + 10 + (message[position + 8] << 8 | message[position + 9])
                 if rtype in TYPES_WITH_NAMES:
                     read_record(message, start)
+                    self._aliases += rtype == CNAME and number < self._answers
                 elif rtype in _ADDRESS_BYTES and number < self._answers:
                     self.addresses += 1
-                    size = _ADDRESS_BYTES[rtype]
-                    if end - start == size == (self._record_bytes or size) and message[start] == 0xC0:
-                        self._record_bytes = size
-                        self._alike += message[start + 1] == 12
+                    self._note_address(message, number, start, end, _ADDRESS_BYTES[rtype])
                 elif rtype == OPT and number >= additional and not self.opt_end and message[start] == 0:
                     self.opt_start, self.opt_end = start, end
                 position = end
@@ -135,10 +143,25 @@ class _Walk:
             raise WireError("overflow unpacking data")
         self.end = position
 
-    def rotating(self) -> tuple[int, int]:
-        """How many records at the start may change places, and their size; 0 and 0 unless they are the whole answer."""
-        number = self._answers
-        return (number, self._record_bytes) if 1 < number == self._alike else (0, 0)
+    def _note_address(self, message: bytes, number: int, start: int, end: int, size: int) -> None:
+        """Count an address of the answer section that is like the one before it, and stands behind it."""
+        owner = message[start : start + 2]
+        if end - start != size or owner[0] < 0xC0:
+            return
+        if not self._alike:
+            self._owner, self._record_bytes, self._first, self._first_number = owner, size, start, number
+            self._alike = 1
+        elif (owner, size, number) == (self._owner, self._record_bytes, self._first_number + self._alike):
+            self._alike += 1
+
+    def rotating(self) -> tuple[int, int, int]:
+        """How many records at the end of the answer section may change places, their size and where they start; all 0
+        unless they are all of its addresses, with nothing but aliases before them.
+        """
+        number = self._alike
+        if number < 2 or number != self.addresses or not self._aliases == self._first_number == self._answers - number:
+            return 0, 0, 0
+        return number, self._record_bytes, self._first
 
 
 def _sections(message: bytes, position: int) -> Sections:

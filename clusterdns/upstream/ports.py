@@ -116,7 +116,7 @@ class Port:
             return
         now = self.pool.now()
         slots, headers, ids = batch.slots, batch.headers, self.ids
-        current: Volley | None = None
+        current: tuple[Volley, int] | None = None
         answered = 0
         detours: list[tuple[Ticket, bytes]] = []
         for i in range(count):
@@ -136,14 +136,15 @@ class Port:
             if not waiting.path.arrive(waiting, message):
                 detours.append((waiting, message))
                 continue
-            if waiting.volley is not current:
+            kind = waiting.volley, message[3] & 15
+            if kind != current:
                 if current is not None:
-                    current.answered(answered, now)
-                current = waiting.volley
+                    current[0].answered(current[1], answered, now)
+                current = kind
                 answered = 0
             answered += 1
         if current is not None:
-            current.answered(answered, now)
+            current[0].answered(current[1], answered, now)
         for ticket, message in detours:
             ticket.volley.replied(ticket, message)
         self._close_if_done()

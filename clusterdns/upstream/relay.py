@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 
-from clusterdns.dns.types import NOERROR
+from clusterdns.dns.types import NOERROR, NXDOMAIN
 from clusterdns.serving.relay import Ticket
 from clusterdns.sockets import mmsg
 from clusterdns.upstream.client import INQUIRY_SECONDS, Client, ClientOptions
@@ -27,7 +27,7 @@ def may_relay(options: ClientOptions) -> bool:
         and not options.force_tcp
         and not options.check_letters
         and not options.hedge_seconds
-        and NOERROR not in options.failover
+        and not options.failover & {NOERROR, NXDOMAIN}
     )
 
 

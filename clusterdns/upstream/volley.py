@@ -6,7 +6,6 @@ from __future__ import annotations
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
-from clusterdns.dns.types import NOERROR
 from clusterdns.errors import UpstreamError
 from clusterdns.serving.relay import Path, Ticket
 from clusterdns.upstream.client import Asked, Client
@@ -41,10 +40,10 @@ class Volley:
         self._path: Path = tickets[0].path
         self._started = started
 
-    def answered(self, number: int, now: float) -> None:
-        """So many of the tickets were answered, at a time of the event loop."""
+    def answered(self, rcode: int, number: int, now: float) -> None:
+        """So many of the tickets were answered with this rcode, at a time of the event loop."""
         self._end(number)
-        self._server.count(NOERROR, now - self._started, number)
+        self._server.count(rcode, now - self._started, number)
         self._path.took(perf_counter() - self.tickets[0].came, number)
 
     def replied(self, ticket: Ticket, message: bytes) -> None:

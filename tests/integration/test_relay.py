@@ -135,8 +135,12 @@ def test_a_plain_query_takes_the_short_way(new_event_loop):
             assert question.wire[2:] == dns.message.make_query("www.Example.org.", "A").to_wire()[2:]
             assert server.long == 0
             assert (await server.ask("nx.test.")).rcode() == dns.rcode.NXDOMAIN
+            assert not (await server.ask("nodata.test.")).answer
+            assert len(addresses(await server.ask("chain.test."))) == 2
+            assert server.long == 0
+            assert (await server.ask("servfail.test.")).rcode() == dns.rcode.SERVFAIL
             assert server.long == 1
-            assert len(upstream.questions) == 2, "what was asked on the short way isn't asked again"
+            assert len(upstream.questions) == 5, "what was asked on the short way isn't asked again"
 
     run(work(), new_event_loop)
 

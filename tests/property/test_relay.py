@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The short way of forwarded queries gives what the long way gives: octets, questions to upstreams, entries, counts."""
 
+import struct
+
 import dns.flags
 import dns.message
 import dns.rcode
@@ -26,7 +28,12 @@ DIRECTIVES = {
     "any": "any",
     "nsid": "nsid x",
     "minimal": "minimal",
+    "bufsize": "bufsize 512",
+    "chaos": "chaos x y",
+    "hosts": "hosts /nonexistent {\n 192.0.2.9 www.example.org x.corp.test\n fallthrough\n}",
+    "hosts some": "hosts /nonexistent corp.test {\n 192.0.2.9 x.corp.test\n}",
 }
+PLAIN = ["errors", "prometheus", "loadbalance", "cache", "keepttl", "loop", "any", "nsid", "chaos"]
 OPTIONS = [
     "",
     "except corp.test",
@@ -45,7 +52,8 @@ def seldom(draw, times=12):
 
 @st.composite
 def corefiles(draw):
-    chosen = draw(st.lists(st.sampled_from(sorted(DIRECTIVES)), unique_by=lambda key: DIRECTIVES[key].split()[0]))
+    known = sorted(DIRECTIVES) if seldom(draw, 3) else PLAIN
+    chosen = draw(st.lists(st.sampled_from(known), unique_by=lambda key: DIRECTIVES[key].split()[0]))
     option = draw(st.sampled_from(OPTIONS)) if seldom(draw, 3) else ""
     forward = (
         f"forward {draw(st.sampled_from(['.', 'example.org'])) if seldom(draw, 4) else '.'} 192.0.2.2 {{\n {option}\n}}"
@@ -81,11 +89,21 @@ def outcomes(draw):
     ttls = draw(st.lists(st.sampled_from([0, 3, 60, 300, 2**31]), min_size=17, max_size=17))
     odd_flags = [0x8190, 0x8080, 0x8380, 0x81C0, 0x8980, 0x8184]
     flags = draw(st.sampled_from(odd_flags if seldom(draw) else [0x8180, 0x8580, 0x81A0]))
-    rcode = draw(st.sampled_from([2, 3, 5])) if seldom(draw) else 0
+    kind = draw(st.sampled_from(["addresses", "addresses", "aliases", "denial"]))
+    rcode = (
+        draw(st.sampled_from([2, 3, 5])) if seldom(draw) else draw(st.sampled_from([0, 3])) if kind == "denial" else 0
+    )
     opt = draw(st.sampled_from(["none", "always", "option", "extended"])) if seldom(draw, 6) else "echo"
-    wrongs = ["name", "type", "case", "cut", "longer", "count"]
+    wrongs = ["name", "type", "case", "cut", "longer", "count", "pointer"]
     wrong = draw(st.sampled_from(wrongs)) if seldom(draw, 8) else ""
-    alias, owner, other_type = seldom(draw), seldom(draw), seldom(draw)
+    owner, other_type = seldom(draw), seldom(draw)
+    targets = draw(
+        st.lists(st.sampled_from([b"\1x\xc0\x0c", b"\1y\xc0\x0c", b"\3cdn\0", b"\1Z\0"]), min_size=1, max_size=3)
+    )
+    if seldom(draw, 8):
+        targets.append(draw(st.sampled_from([b"\xc0\x0c", b"\1z\0", b"\xc0\xff", b"\1q"])))
+    soa = draw(st.sampled_from([b"\2ns\xc0\x0c\5admin\xc0\x0c", b"\0\0", b"\2ns\3org\0\xc0\x0c"]))
+    minimum = draw(st.sampled_from([0, 4, 60, 5000]))
 
     def answer(question):
         query = dns.message.from_wire(b"\0\0" + question, ignore_trailing=True)
@@ -96,16 +114,24 @@ def outcomes(draw):
             end += 1 + asked[end]
         end += 5
         body = b""
-        records = 0
+        records = authorities = 0
         pointer = asked[HEADER_BYTES : end - 4] if owner else b"\xc0\x0c"
-        if alias:
-            body += pointer + b"\0\5\0\1\0\0\0\x3c\0\4\1y\xc0\x0c"
-            pointer, records = (0xC000 | end + 12).to_bytes(2, "big"), 1
-        kind, size = (28, 16) if (rtype == 28) != other_type else (1, 4)
-        for each in range(number):
-            body += pointer + kind.to_bytes(2, "big") + b"\0\1" + ttls[each].to_bytes(4, "big")
-            body += size.to_bytes(2, "big") + bytes(size - 1) + bytes([each])
-            records += 1
+        if kind == "aliases":
+            for each, target in enumerate(targets):
+                body += pointer + b"\0\5\0\1" + ttls[-each].to_bytes(4, "big") + len(target).to_bytes(2, "big")
+                pointer = (0xC000 | end + len(body)).to_bytes(2, "big")
+                body += target
+                records += 1
+        if kind == "denial":
+            data = soa + struct.pack("!5I", 1, 2, 3, 4, minimum)
+            body += pointer + b"\0\6\0\1" + ttls[0].to_bytes(4, "big") + len(data).to_bytes(2, "big") + data
+            authorities = 1
+        else:
+            family, size = (28, 16) if (rtype == 28) != other_type else (1, 4)
+            for each in range(number):
+                body += pointer + family.to_bytes(2, "big") + b"\0\1" + ttls[each].to_bytes(4, "big")
+                body += size.to_bytes(2, "big") + bytes(size - 1) + bytes([each])
+                records += 1
         additional = 0
         if opt in ("always", "option", "extended") or (opt == "echo" and query.edns >= 0):
             extended = 1 if opt == "extended" else 0
@@ -114,8 +140,8 @@ def outcomes(draw):
             body += len(data).to_bytes(2, "big") + data
             additional = 1
         header = (flags & ~0x0100 | (question[0] & 1) << 8 if flags & 0x0100 else flags) | rcode
-        message = bytearray(header.to_bytes(2, "big") + b"\0\1" + records.to_bytes(2, "big") + b"\0\0\0")
-        message += bytes([additional]) + asked[HEADER_BYTES:end] + body
+        message = bytearray(header.to_bytes(2, "big") + struct.pack("!HHHH", 1, records, authorities, additional))
+        message += asked[HEADER_BYTES:end] + body
         if wrong == "name" and message[10]:
             message[11] ^= 1
         elif wrong == "case" and message[10]:
@@ -128,6 +154,8 @@ def outcomes(draw):
             message += b"xyz"
         elif wrong == "count":
             message[5] += 1
+        elif wrong == "pointer" and body:
+            message[end - 1] = 0xFF
         return bytes(message)
 
     return answer

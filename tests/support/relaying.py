@@ -70,7 +70,7 @@ class FakeUpstream:
         if outcome is None:
             volley.failed(waiting, TIMEOUT)
         elif waiting.path.arrive(waiting, b"\x12\x34" + outcome):
-            volley.answered(1, 0.0)
+            volley.answered(outcome[1] & 15, 1, 0.0)
         else:
             volley.replied(waiting, b"\x12\x34" + outcome)
 

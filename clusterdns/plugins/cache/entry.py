@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol
 
-from clusterdns.dns.types import FLAG_AA, FLAG_AD, FLAG_RA, NOERROR
+from clusterdns.dns.types import FLAG_AA, FLAG_AD, FLAG_RA
 from clusterdns.fastpath.answer import CompiledAnswer
 from clusterdns.fastpath.memo import Ageing
 from clusterdns.fastpath.ttl import with_ttl
@@ -24,6 +24,7 @@ OVERHEAD_BYTES: Final = 700
 """What an entry takes beside the octets of its key and its sections, on a 64-bit machine."""
 
 _KEPT_FLAGS: Final = FLAG_RA | FLAG_AD
+_RCODE: Final = 15
 _SUCCESS: Final = (ResponseType.NOERROR, ResponseType.DELEGATION)
 
 
@@ -84,9 +85,12 @@ class Entry:
     def of_shape(
         cls, plugin: str, flags: int, shape: Shape, body: bytes, *, now_seconds: float, ttl_seconds: int
     ) -> Entry:
-        """Addresses that are good for so long."""
-        entry = cls(plugin, NOERROR, flags, body, shape.positions, now_seconds, ttl_seconds)
+        """A reply of this shape that is good for so long; ``flags`` are the flags of the message, rcode included."""
+        entry = cls(plugin, flags & _RCODE, flags, body, shape.positions, now_seconds, ttl_seconds)
         entry._shape = shape
+        if shape.minimum_at:
+            entry.denial = True
+            entry.answered = False
         return entry
 
     @property
@@ -95,7 +99,7 @@ class Entry:
         compiled = self._compiled
         if compiled is None:
             assert self._shape is not None
-            compiled = self._compiled = self._shape.compile(self._body)
+            compiled = self._compiled = self._shape.compile(self.rcode, self._body)
         return compiled
 
     def remaining_seconds(self, now_seconds: float) -> int:

@@ -22,7 +22,6 @@ CD_KEY: Final = 2
 """Bits at the end of the key of an entry."""
 
 _DO: Final = 0x80
-_TTL_AT: Final = 6
 _RD_FIRST: Final = FLAG_RD >> 8
 _SHOWN_FLAGS: Final = 0x04E0
 """AA, RA, Z and AD."""
@@ -62,17 +61,16 @@ class ShortKeeper:
 
     def keep(self, ticket: Ticket, flags: int, shape: Shape, body: bytes) -> tuple[bytes, Sequence[Ticket]] | None:
         """See Keeper."""
+        options = self._shelves.options
         positions = shape.positions
-        least = shown = read_ttl(body, _TTL_AT)
-        alike = True
-        for position in positions[1:]:
-            shown = read_ttl(body, position)
-            alike = alike and shown == least
-            least = min(least, shown)
-        lifetime_seconds = self._shelves.options.success.clamp(least)
+        ttls = [read_ttl(body, position) for position in positions]
+        if shape.minimum_at:
+            lifetime_seconds = options.denial.clamp(min(ttls[0], read_ttl(body, shape.minimum_at)))
+        else:
+            lifetime_seconds = options.success.clamp(min(ttls))
         if lifetime_seconds <= 0:
             return None
-        if not alike or lifetime_seconds != shown or body[_TTL_AT] > 0x7F:
+        if ttls != [lifetime_seconds] * len(ttls):
             body = with_ttl(body, positions, lifetime_seconds)
         now_seconds = self._clock()
         path, flight = ticket.path, ticket.flight

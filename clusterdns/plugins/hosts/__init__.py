@@ -96,6 +96,7 @@ from clusterdns.plugins.hosts.entries import Entries, is_entry
 from clusterdns.serving.capabilities import Lease, Setup
 from clusterdns.serving.plugin import Plugin, Result
 from clusterdns.serving.query import Query
+from clusterdns.serving.relay import Plain, PlainStep, Unless
 from clusterdns.serving.reply import Reply
 from clusterdns.serving.trace import Note
 
@@ -204,6 +205,18 @@ class Hosts(Plugin):
         if problem != self._problem:
             self.log.warning("%s", problem)
             self._problem = problem
+
+    def plain(self, zone: bytes) -> Plain | None:
+        """Names that it has no addresses of are passed on where they fall through."""
+        if not _is_in_any(zone, self._options.zones):
+            return PlainStep.TRANSPARENT
+        if not _is_in_any(zone, self._options.fallthrough):
+            return None
+        return Unless(lambda name: self._entries.find(name) is not None)
+
+    def plain_zones(self) -> tuple[bytes, ...]:
+        """See Plugin."""
+        return (*self._options.zones, *self._options.fallthrough)
 
     def handle(self, query: Query) -> Result:
         """What is known about the name, or the reply of the rest of the chain."""

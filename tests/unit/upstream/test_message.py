@@ -12,6 +12,7 @@ from support.directives import query
 
 from clusterdns.errors import WireError
 from clusterdns.serving.finish import finish
+from clusterdns.serving.reply import read_sections
 from clusterdns.upstream.message import answers, read_reply
 
 NAME = "www.example.org."
@@ -88,8 +89,34 @@ def test_addresses_of_the_name_may_change_places():
     one = read_reply(asked, upstream_message(asked, f"{NAME} 30 A 10.0.0.1").to_wire(), "x")
     assert one.compiled.rotating == 0
     assert not one.reusable
-    chain = (f"{NAME} 30 CNAME a.test.", "a.test. 30 A 10.0.0.1", "a.test. 30 A 10.0.0.2")
-    assert read_reply(asked, upstream_message(asked, *chain).to_wire(), "x").compiled is None
+
+
+def test_addresses_behind_aliases_may_change_places():
+    asked = query(NAME, "A")
+    addresses = [f"b.test. 30 A 10.0.0.{n}" for n in range(3)]
+    chain = (f"{NAME} 30 CNAME a.test.", "a.test. 9 CNAME b.test.", *addresses)
+    reply = read_reply(asked, upstream_message(asked, *chain).to_wire(), "x")
+    before, rotating, after = reply.compiled.split()
+    assert len(rotating) == 3
+    turned = before + b"".join(reversed(rotating)) + after
+    found = read_sections(asked, reply.compiled.counts, turned).answer
+    assert [record.data[-1] for record in found[2:]] == [2, 1, 0]
+    assert {record.name for record in found[2:]} == {b"\1b\4test\0"}
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        (f"{NAME} 30 A 10.0.0.1", "a.test. 30 A 10.0.0.2"),
+        (f"{NAME} 30 A 10.0.0.1", f"{NAME} 30 TXT x", f"{NAME} 30 A 10.0.0.2"),
+        (f"{NAME} 30 TXT x", f"{NAME} 30 A 10.0.0.1", f"{NAME} 30 A 10.0.0.2"),
+        (f"{NAME} 30 A 10.0.0.1", f"{NAME} 30 AAAA ::1"),
+        (f"{NAME} 30 A 10.0.0.1", f"{NAME} 30 A 10.0.0.2", f"{NAME} 30 CNAME a.test."),
+    ],
+)
+def test_addresses_that_are_not_alike_are_records(records):
+    asked = query(NAME, "A")
+    assert read_reply(asked, upstream_message(asked, *records).to_wire(), "x").compiled is None
 
 
 def test_what_stands_behind_the_last_record_is_left_out():
