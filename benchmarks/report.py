@@ -23,8 +23,9 @@ Rounds = dict[str, list[Sample]]
 
 @dataclass(frozen=True)
 class Verdict:
-    """How clusterdns stands to a bar: ``ratio`` times as many queries a second, ``wanted`` at least; ``cpu_ratio`` is how
-    many times the CPU time of its own the other takes for a query, 0 where that was too little to be measured.
+    """How clusterdns stands to a bar: ``ratio`` times as many queries a second, ``wanted`` at least.
+
+    cpu_ratio: how many times its own CPU time the other takes for a query; 0 where that was too little to be measured.
     """
 
     workload: str

@@ -13,6 +13,11 @@ from load_generator import CLOSED, Load, Paced, Sample, Search
 from settings import COREDNS, ECHO_NAME, UNBOUND
 
 _NXDOMAIN = 3
+_SERVFAIL = "2"
+
+MOST_FAILED = 0.01
+"""Of the queries that an upstream is asked for: a machine that does other things, too, may let some time out."""
+
 _MANY_PER_SECOND = 10_000
 
 
@@ -47,11 +52,14 @@ class Workload:
             return f"{sample.server} answered nothing ({self.title})"
         if sample.server == ECHO_NAME:
             return ""
-        if set(sample.rcodes) != {str(self.rcode)}:
+        failed = sample.rcodes.get(_SERVFAIL, 0) if self.setting != "cluster" else 0
+        if failed > sample.received * MOST_FAILED:
+            return f"{sample.server} failed {failed} of {sample.received} times ({self.title})"
+        if set(sample.rcodes) - ({_SERVFAIL} if failed else set()) != {str(self.rcode)}:
             return f"{sample.server} answered with rcodes {sample.rcodes} in place of {self.rcode} ({self.title})"
         if set(sample.miss_rcodes) - {str(_NXDOMAIN)}:
             return f"{sample.server} answered misses with rcodes {sample.miss_rcodes} ({self.title})"
-        final = sample.attempts or sample.received
+        final = (sample.attempts or sample.received) - failed
         if sample.answered != (final if self.answered else 0):
             return f"{sample.server} gave records in {sample.answered} of {final} replies ({self.title})"
         return ""

@@ -90,7 +90,9 @@ def test_wrong_replies_are_faults(benchmarks: None) -> None:
         return WORKLOADS[workload].fault(sample)
 
     assert fault("cached", 40, {"0": 40}) == ""
-    assert "rcodes" in fault("cached", 40, {"0": 39, "2": 1})
+    assert "rcodes" in fault("cached", 40, {"0": 39, "3": 1})
+    assert "failed 1 of 40" in fault("cached", 39, {"0": 39, "2": 1})
+    assert "rcodes" in fault("a", 40, {"0": 39, "2": 1})
     assert "records in 39 of 40" in fault("cached", 39, {"0": 40})
     assert fault("nxdomain", 0, {"3": 40}) == ""
     assert fault("search", 10, {"0": 10}, attempts=10, miss_rcodes={"3": 30}) == ""
