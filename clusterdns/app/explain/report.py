@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Final, Literal
@@ -14,6 +15,7 @@ from clusterdns.serving.trace import Origin, Trace
 
 MAX_HINTS: Final = 4
 _SHOWN_DATA: Final = 4
+_PROPOSAL: Final = re.compile(r"(?:ask for|did you mean) ([^\s?]+)")
 
 _FAILURES: Final[dict[Outcome, str]] = {
     "no data": "there is no {type} record: the name exists, but not with this type",
@@ -112,7 +114,7 @@ def collect_hints(outcome: Outcome, steps: Iterable[Step], search_hints: Iterabl
     tried = {step.name.lower() for step in all_steps}
     for step in relevant:
         for trace in step.traces:
-            found.update(dict.fromkeys(hint for hint in _hints(trace) if tried.isdisjoint(_words(hint))))
+            found.update(dict.fromkeys(hint for hint in _hints(trace) if _proposed(hint) not in tried))
     found.update(dict.fromkeys(search_hints))
     return tuple(found)[:MAX_HINTS]
 
@@ -135,8 +137,10 @@ def _alias_hints(steps: tuple[Step, ...]) -> Iterator[str]:
             yield f"{name} is an alias of {step.alias}, {_TARGETS[step.outcome].format(type=rtype)}"
 
 
-def _words(hint: str) -> set[str]:
-    return {word.rstrip(",:?") for word in hint.lower().split()}
+def _proposed(hint: str) -> str:
+    """The name that a hint says to ask for, lower case; empty if there is none."""
+    found = _PROPOSAL.search(hint)
+    return found[1].lower() if found else ""
 
 
 def collect_origins(step: Step) -> tuple[Origin, ...]:
@@ -148,6 +152,8 @@ def _hints(trace: Trace) -> Iterator[str]:
     notes = [note for visit in trace.visits for note in visit.notes]
     notes += [note for candidate in trace.considered for note in candidate.notes]
     yield from (note.hint for note in (*notes, *trace.notes) if note.hint)
+    if trace.question and not (trace.place or trace.visits):
+        yield f"no server block has {trace.question.split(' ')[0]} in its zones, so nobody is asked"
     for inner in trace.inner:
         yield from _hints(inner)
 

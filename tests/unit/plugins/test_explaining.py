@@ -169,7 +169,9 @@ def test_a_zone_file_tells_its_serial_and_what_it_has(tmp_path):
     ]
     assert first("ns.example.org.", "TXT")[0].text == "zone example.org. has the name, but no TXT record"
     assert first("no.example.org.")[0].text == "zone example.org. does not have the name, and no fallthrough is for it"
-    assert first("a.w.example.org.", "TXT")[1].text == "by the wildcard *.w.example.org."
+    assert first("a.w.example.org.", "TXT")[0].text == (
+        "zone example.org. has the name by the wildcard *.w.example.org."
+    )
     assert first("out.example.org.")[1].text == "an alias leads out of the zone, to a.test."
     assert first("www.other.test.")[0].text == "passed on: the name is not in example.org."
 

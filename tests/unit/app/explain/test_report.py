@@ -62,6 +62,14 @@ def test_to_ask_for_a_name_that_was_tried_is_no_hint():
     assert collect_hints("no name", steps, []) == ()
 
 
+def test_a_name_that_is_in_no_zone_is_told():
+    outside = step("refusal", "REFUSED")
+    outside.traces[0].visits = []
+    assert collect_hints("refusal", [outside], []) == (
+        "no server block has web.test. in its zones, so nobody is asked",
+    )
+
+
 def test_the_reason_is_the_error_of_the_reply_or_what_its_directive_said():
     found = step(hint="none")
     found.traces[0].visits = [
