@@ -230,6 +230,9 @@ class Kubernetes(Plugin):
         store = self._lease.store
         picture = ClusterSetSnapshot if options.zone.imported else Snapshot
         self.snapshot = picture(options.zone, store, time.time, services.local_addresses())
+        siblings = self.setup.siblings.values()
+        # Looked for once: to find out takes longer than all else that a change costs.
+        self._zone_listeners = tuple(plugin for plugin in siblings if isinstance(plugin, ZoneListener))
         self._unsubscribe = store.subscribe(self._apply)
         self.setup.publish()
         if not self.snapshot.synced:
@@ -279,10 +282,9 @@ class Kubernetes(Plugin):
         if self.snapshot.apply(changes):
             self.setup.publish()
             if self.ready():
-                for plugin in self.setup.siblings.values():
-                    if isinstance(plugin, ZoneListener):
-                        for zone in self.options.zone.zones:
-                            plugin.zone_changed(zone)
+                for listener in self._zone_listeners:
+                    for zone in self.options.zone.zones:
+                        listener.zone_changed(zone)
 
     def transferable(self) -> tuple[bytes, ...]:
         """See ZoneSource."""
