@@ -30,7 +30,6 @@ NAMES = (
 )
 """Names of the cluster, and some that look like it, whose answers depend on what is in it."""
 
-BULK = 5000
 SECONDS = 30.0
 _COLLECTIONS = {
     "Namespace": "/api/v1/namespaces",
@@ -215,16 +214,16 @@ def namespaces_come_and_go(api: ApiCluster, dns: ApiProcess) -> None:
     dns.until(["NXDOMAIN"], "web.prod.svc.cluster.local")
 
 
-def many_services_in_and_out(api: ApiCluster, dns: ApiProcess) -> None:
+def many_services_in_and_out(api: ApiCluster, dns: ApiProcess, count: int) -> None:
     """All answered, and none left."""
     api.writer.apply(namespace("bulk"))
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda number: api.writer.create(service(f"s{number}", inside="bulk")), range(BULK)))
-        dns.wait(lambda: dns.by_resource("objects")["services"] >= BULK, SECONDS)
-        dns.wait(lambda: dns.ask(f"s{BULK - 1}.bulk.svc.cluster.local") != ["NXDOMAIN"])
-        list(pool.map(lambda number: api.writer.delete("Service", f"s{number}", "bulk"), range(BULK)))
-    dns.wait(lambda: dns.by_resource("objects")["services"] < BULK // 10, SECONDS)
-    for number in (0, BULK // 2, BULK - 1):
+        list(pool.map(lambda number: api.writer.create(service(f"s{number}", inside="bulk")), range(count)))
+        dns.wait(lambda: dns.by_resource("objects")["services"] >= count, SECONDS)
+        dns.wait(lambda: dns.ask(f"s{count - 1}.bulk.svc.cluster.local") != ["NXDOMAIN"])
+        list(pool.map(lambda number: api.writer.delete("Service", f"s{number}", "bulk"), range(count)))
+    dns.wait(lambda: dns.by_resource("objects")["services"] < count // 10, SECONDS)
+    for number in (0, count // 2, count - 1):
         dns.until(["NXDOMAIN"], f"s{number}.bulk.svc.cluster.local")
 
 
