@@ -144,8 +144,9 @@ class ApiServers(RuleBasedStateMachine):
         self.found.advance(1)
         self.found.reflector.relist("gap", self.found.now)
         self.step(steps)
-        self.put("dev", name)
-        self.put("prod", name)
+        for _ in range(2):
+            self.put("dev", name)
+            self.put("prod", name)
         self.delete("dev", "a")
         self.found.storage.compact()
         self.found.advance(1)
