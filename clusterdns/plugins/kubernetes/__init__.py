@@ -230,9 +230,6 @@ class Kubernetes(Plugin):
         store = self._lease.store
         picture = ClusterSetSnapshot if options.zone.imported else Snapshot
         self.snapshot = picture(options.zone, store, time.time, services.local_addresses())
-        siblings = self.setup.siblings.values()
-        # Looked for once: to find out takes longer than all else that a change costs.
-        self._zone_listeners = tuple(plugin for plugin in siblings if isinstance(plugin, ZoneListener))
         self._unsubscribe = store.subscribe(self._apply)
         self.setup.publish()
         if not self.snapshot.synced:
@@ -277,6 +274,11 @@ class Kubernetes(Plugin):
     def startup_timeout_seconds(self) -> float:
         """See GradualReadiness."""
         return self.options.source.startup_timeout_seconds
+
+    @cached_property
+    def _zone_listeners(self) -> tuple[ZoneListener, ...]:
+        # Looked for once: to find out takes longer than all else that a change costs.
+        return tuple(plugin for plugin in self.setup.siblings.values() if isinstance(plugin, ZoneListener))
 
     def _apply(self, changes: ChangeSet) -> None:
         if self.snapshot.apply(changes):
