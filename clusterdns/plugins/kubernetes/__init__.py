@@ -159,7 +159,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from functools import cached_property, partial
 from typing import Final
 
 from clusterdns.cluster.changes import ChangeSet
