@@ -387,7 +387,7 @@ def test_a_query_that_is_under_way_outlives_its_configuration():
                     await old.plugins["forward"].stop(False)
                     replies = [dns.message.from_wire(each) for each in await receive_all(sock, 2.0)]
                 assert sorted((message.id, message.rcode()) for message in replies) == [(0, 0), (1, 2), (2, 2)]
-                assert len(old.plugins["cache"]._flights) == 0
+                assert len(old.plugins["cache"]._asking.flights) == 0
 
     run(work())
 

@@ -230,8 +230,8 @@ def compare(text, packets, outcome_list):
             for forwarder in server.plugins["forward"]._forwarders:
                 assert forwarder.client.under_way == 0
             if "cache" in server.plugins:
-                assert len(server.plugins["cache"]._flights) == 0
-                assert server.plugins["cache"]._flights.followers == 0
+                assert len(server.plugins["cache"]._asking.flights) == 0
+                assert server.plugins["cache"]._asking.flights.followers == 0
         return short.short
 
     return run(work)

@@ -113,7 +113,6 @@ example.org {
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
@@ -121,27 +120,25 @@ from typing import Final
 from clusterdns.config.directive import DirectiveReader
 from clusterdns.dns import names
 from clusterdns.dns.edns import extended_error
-from clusterdns.dns.types import AXFR, FLAG_AD, FLAG_CD, FLAG_RD, HINFO, IXFR, NXDOMAIN, QUERY
-from clusterdns.plugins.cache.arrival import Arrival, Flight, Flights, Landed
+from clusterdns.dns.types import AXFR, IXFR, NXDOMAIN, QUERY
+from clusterdns.plugins.cache.arrival import Arrival
+from clusterdns.plugins.cache.asking import Asking, entry_key
 from clusterdns.plugins.cache.counters import Counters
 from clusterdns.plugins.cache.entry import CachedReply, Entry
-from clusterdns.plugins.cache.explaining import entry_notes, kept_note
-from clusterdns.plugins.cache.keeper import CD_KEY, DO_KEY, ShortKeeper
+from clusterdns.plugins.cache.explaining import entry_notes
+from clusterdns.plugins.cache.keeper import ShortKeeper
 from clusterdns.plugins.cache.options import CacheOptions, parse
 from clusterdns.plugins.cache.renewal import Renewals, within
 from clusterdns.plugins.cache.shelves import Clock, Shelves
 from clusterdns.serving.capabilities import NameOwner, Setup
-from clusterdns.serving.later import Later
 from clusterdns.serving.plugin import Plugin, Result
 from clusterdns.serving.query import Client, Query
-from clusterdns.serving.relay import Attempt, Plain, PlainStep
+from clusterdns.serving.relay import Plain, PlainStep
 from clusterdns.serving.reply import Reply
 from clusterdns.serving.trace import Note
 
 _STALE_ANSWER: Final = extended_error(3)
 _STALE_NXDOMAIN_ANSWER: Final = extended_error(19)
-
-_FOLLOWERS_FAILURE: Final = "plugin/cache: no answer to an identical query in time"
 
 
 class Cache(Plugin):
@@ -168,8 +165,8 @@ class Cache(Plugin):
         self._clock = clock
         self._zones = () if set(setup.zones) <= set(options.zones) else options.zones
         self._counters = Counters(setup.services.metrics, ",".join(options.zone_texts), setup.view)
-        self._flights = Flights()
-        self._keeper = ShortKeeper(self.shelves, self._flights, self._counters)
+        self._asking = Asking(self, self.shelves, self._counters)
+        self._keeper = ShortKeeper(self.shelves, self._asking.flights, self._counters)
         recheck_seconds = options.stale.recheck_seconds if options.stale is not None else 0.0
         self._renewals = Renewals(setup.services, recheck_seconds, clock)
         self._end_collecting: Callable[[], object] | None = None
@@ -199,8 +196,8 @@ class Cache(Plugin):
 
     def explain(self, query: Query) -> Iterable[Note]:
         """See Explainer."""
-        key, now_seconds = _key(query), self._clock()
-        waits = _may_follow(query) and self._flights.find(_flight_key(query, key), now_seconds) is not None
+        key, now_seconds = entry_key(query), self._clock()
+        waits = self._asking.flight_to_follow(query, key, now_seconds) is not None
         return entry_notes(query, self.shelves, key, now_seconds, is_for=self._is_for(query), waits=waits)
 
     def plain(self, zone: bytes) -> Plain | None:
@@ -218,40 +215,18 @@ class Cache(Plugin):
         """The reply that is kept, or that of the rest of the chain."""
         if not self._is_for(query):
             return self.next(query)
-        if query.attempt is not None:
-            return self._resume(query, query.attempt)
-        return self._look_up(query)
-
-    def _resume(self, query: Query, attempt: Attempt) -> Result:
-        """Go on with a query that was on the short way: one that waited for another one, or that others wait for."""
-        flight = attempt.flight
-        if isinstance(attempt, Landed) and attempt.flights is self._flights and attempt.arrival is not None:
-            self._count_miss(query)
-            return attempt.arrival.reply(query)
-        if not isinstance(flight, Flight) or flight.flights is not self._flights:
-            return self._look_up(query)
-        attempt.flight = None
-        self._count_miss(query)
-        try:
-            return self._miss(query, _key(query), flight)
-        except Exception:
-            self._flights.end(flight, _failure(query))
-            raise
-
-    def _count_miss(self, query: Query) -> None:
-        counters = self._counters.of(query.server)
-        counters.requests.value += 1
-        counters.misses.value += 1
+        resumed = None if query.attempt is None else self._asking.resume(query, query.attempt)
+        return self._look_up(query) if resumed is None else resumed
 
     def _look_up(self, query: Query) -> Result:
         counters = self._counters.of(query.server)
         counters.requests.value += 1
         now_seconds = self._clock()
-        key = _key(query)
+        key = entry_key(query)
         entry = self.shelves.find(query, key, now_seconds)
         if entry is None:
             counters.misses.value += 1
-            return self._miss(query, key)
+            return self._asking.miss(query, key)
         counters.hits[entry.denial].value += 1
         entry.used = True
         ttl_seconds = entry.remaining_seconds(now_seconds)
@@ -289,105 +264,6 @@ class Cache(Plugin):
         entry.used = True
         return entry.ttl_seconds if self.options.keepttl else ttl_seconds, entry.seconds_of_ttl(now_seconds)
 
-    # Asking
-
-    def _miss(self, query: Query, key: bytes, flight: Flight | None = None) -> Result:
-        """What the rest of the chain has; ``flight`` is the query's own if it has begun on the short way."""
-        found = self._ask(query, key) if flight is None else self._ask_at_once(query, key, flight)
-        if isinstance(found, Later):
-            return found.change(lambda arrival: arrival.reply(query))
-        if isinstance(found, Arrival):
-            return found.reply(query)
-        if not isinstance(found, Reply):
-            return _reply_later(query, found)
-        if found.reusable:
-            self.shelves.clamp(query, found)
-            return found
-        return self._receive(query, key, found).reply(query)
-
-    def _ask_at_once(self, query: Query, key: bytes, flight: Flight) -> Arrival | Awaitable[Arrival]:
-        result = self._ask_next(query)
-        if not isinstance(result, Reply):
-            return self._lead(query, key, flight, result)
-        arrival = self._receive(query, key, result)
-        self._flights.end(flight, arrival)
-        return arrival
-
-    def _ask(self, query: Query, key: bytes, *, renewing: bool = False) -> Reply | Awaitable[Arrival]:
-        """What the rest of the chain has, as it is if it comes at once, otherwise received."""
-        now_seconds = self._clock()
-        place = _flight_key(query, key)
-        flight = self._flights.find(place, now_seconds)
-        if flight is not None and _may_follow(query):
-            return self._follow(query, key, flight)
-        result = self._ask_next(query)
-        if isinstance(result, Reply):
-            return result
-        return self._lead(query, key, self._flights.begin(place, now_seconds), result, renewing=renewing)
-
-    def _ask_next(self, query: Query) -> Result:
-        asked = query
-        if not query.flags & FLAG_AD:  # whether data is authentic has to be known for all who will be given it
-            asked = query.derive()
-            asked.flags |= FLAG_AD
-        return self.next(asked)
-
-    def _lead(
-        self, query: Query, key: bytes, flight: Flight, result: Awaitable[Reply], *, renewing: bool = False
-    ) -> Awaitable[Arrival]:
-        """What arrives, for the query and for all that wait for it."""
-        if isinstance(result, Later):
-            received = result.change(lambda reply: self._receive(query, key, reply, renewing=renewing))
-            return received.conclude(lambda arrival, error: self._landed(query, flight, arrival, error))
-        return self._fly(query, key, flight, result, renewing)
-
-    def _landed(self, query: Query, flight: Flight, arrival: Arrival, error: Exception | None) -> Arrival:
-        self._flights.end(flight, arrival if error is None else _failure(query))
-        if error is not None:
-            raise error
-        return arrival
-
-    async def _fly(self, query: Query, key: bytes, flight: Flight, result: Awaitable[Reply], renewing: bool) -> Arrival:
-        arrival: Arrival | None = None
-        try:
-            arrival = self._receive(query, key, await result, renewing=renewing)
-        except Exception:
-            arrival = _failure(query)
-            raise
-        finally:
-            self._flights.end(flight, arrival)
-        return arrival
-
-    def _follow(self, query: Query, key: bytes, flight: Flight) -> Later[Arrival]:
-        later: Later[Arrival] = Later(asyncio.get_running_loop().create_future)
-
-        def arrived(arrival: Arrival | None) -> None:
-            if arrival is not None:
-                later.set(arrival)
-            else:  # who asked has gone away
-                self.services.spawn("cache: asking again", self._ask_again(query, key, later))
-
-        self._flights.follow(flight, arrived, _failure(query))
-        return later
-
-    async def _ask_again(self, query: Query, key: bytes, later: Later[Arrival]) -> None:
-        try:
-            later.set(await self._arrival(query, key))
-        except Exception as error:
-            later.fail(error)
-
-    async def _arrival(self, query: Query, key: bytes, *, renewing: bool = False) -> Arrival:
-        found = self._ask(query, key, renewing=renewing)
-        if isinstance(found, Reply):
-            return self._receive(query, key, found, renewing=renewing)
-        return await found
-
-    def _receive(self, query: Query, key: bytes, reply: Reply, *, renewing: bool = False) -> Arrival:
-        arrival = self.shelves.receive(query, key, reply, self._counters.of(query.server), renewing=renewing)
-        if query.trace is not None:
-            query.trace.note(self.name, kept_note(self.shelves.find(query, key, self._clock())))
-        return arrival
-
     # Expired entries, and those that soon will be
 
     def _renew(self, query: Query, key: bytes, entry: Entry) -> bool:
@@ -398,12 +274,12 @@ class Cache(Plugin):
         return begun
 
     async def _renewed(self, query: Query, key: bytes, old: Entry) -> Arrival:
-        arrival = await self._arrival(query, key, renewing=True)
+        arrival = await self._asking.arrival(query, key, renewing=True)
         if arrival.truncated and query.client.protocol == "udp":
             again = query.derive()
             client = query.client
             again.client = Client("tcp", client.address, client.port, client.local_address, client.local_port)
-            arrival = await self._arrival(again, key, renewing=True)
+            arrival = await self._asking.arrival(again, key, renewing=True)
         new = self.shelves.success.get(key) if arrival.accepted else None
         if new is not None and new is not old:
             new.hits, new.last_hit_seconds = old.hits, old.last_hit_seconds
@@ -420,9 +296,9 @@ class Cache(Plugin):
             if entry.refresh is None or (stale.recheck_seconds and not begun):
                 return self._stale_reply(query, entry)
             return self._verify(query, entry, within(stale.verify_seconds, entry.refresh))
-        found = self._ask(query, key, renewing=True)
+        found = self._asking.ask(query, key, renewing=True)
         if isinstance(found, Reply):
-            arrival = self._receive(query, key, found, renewing=True)
+            arrival = self._asking.receive(query, key, found, renewing=True)
             return arrival.reply(query) if arrival.accepted else self._stale_reply(query, entry)
         return self._verify(query, entry, found)
 
@@ -461,32 +337,3 @@ class Cache(Plugin):
 
     def observe_hit_durations(self, server: str, zone: bytes, durations: list[tuple[float, int]]) -> None:
         """See HitObserver; durations are counted by others."""
-
-
-def _key(query: Query) -> bytes:
-    """Name, type, class, and the flags that make different answers."""
-    end = query.question_end
-    flags = DO_KEY if query.edns is not None and query.edns.do else 0
-    if query.flags & FLAG_CD:
-        flags |= CD_KEY
-    return b"%b%b%c" % (query.key, query.packet[end - 4 : end], flags)
-
-
-def _flight_key(query: Query, key: bytes) -> tuple[object, ...]:
-    """What decides how others are asked, and so whether two queries are identical."""
-    edns = query.edns
-    options = None if edns is None else (edns.size, edns.options)
-    return key, query.flags & FLAG_RD, query.client.protocol, options
-
-
-def _may_follow(query: Query) -> bool:
-    """Look-ups of our own may be part of what they would wait for, and ``loop`` must see its HINFO queries return."""
-    return not query.depth and query.qtype != HINFO
-
-
-def _failure(query: Query) -> Arrival:
-    return Arrival(query, Reply.failure(_FOLLOWERS_FAILURE, plugin=Cache.name))
-
-
-async def _reply_later(query: Query, work: Awaitable[Arrival]) -> Reply:
-    return (await work).reply(query)

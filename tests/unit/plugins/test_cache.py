@@ -628,7 +628,7 @@ def test_identical_queries_are_asked_once():
         replies = await asyncio.gather(*tasks)
         assert [found.id for found in replies] == list(range(50))
         assert all(lines(found) == ANSWER for found in replies)
-        assert len(server.cache._flights) == 0
+        assert len(server.cache._asking.flights) == 0
 
     run(scenario)
 
@@ -646,7 +646,7 @@ def test_replies_that_come_without_a_coroutine_are_kept_and_shared():
             result.consume(seen.append)
         later.set(address())
         assert seen == [(0, 1, None)] * 3
-        assert (len(server.cache._flights), server.cache._flights.followers) == (0, 0)
+        assert (len(server.cache._asking.flights), server.cache._asking.flights.followers) == (0, 0)
         assert isinstance(server.handle()[1], Reply)
 
     run(scenario)
@@ -661,7 +661,7 @@ def test_a_fault_without_a_coroutine_is_a_failure_for_those_who_wait():
         with pytest.raises(ZeroDivisionError):
             await results[0]
         assert (await results[1]).rcode == SERVFAIL
-        assert len(server.cache._flights) == 0
+        assert len(server.cache._asking.flights) == 0
 
     run(scenario)
 
@@ -754,7 +754,7 @@ def test_a_fault_behind_is_a_failure_for_those_who_wait():
         with pytest.raises(ZeroDivisionError):
             await leader
         assert [rcode(found) for found in await asyncio.gather(*followers)] == ["SERVFAIL"] * 3
-        assert len(server.cache._flights) == 0
+        assert len(server.cache._asking.flights) == 0
 
     run(scenario)
 
@@ -800,7 +800,7 @@ def test_those_who_wait_are_bounded(monkeypatch):
         upstream.waiting[0].set_result(address())
         codes = [rcode(found) for found in await asyncio.gather(*tasks)]
         assert codes == ["NOERROR"] * 4 + ["SERVFAIL"] * 2
-        assert server.cache._flights.followers == 0
+        assert server.cache._asking.flights.followers == 0
 
     run(scenario)
 
