@@ -150,7 +150,7 @@ def put_questions(peers: list[Peer], names: list[str], all_sent: Callable[[], No
 
 
 def dropped_datagrams(port: int) -> int:
-    """How many datagrams the kernel dropped: in front of the server, and of anybody's on their way over the loopback."""
+    """How many datagrams the kernel dropped: in front of the server, and of anybody on the loopback."""
     backlogs = Path("/proc/net/softnet_stat").read_text().splitlines()
     drops = sum(int(line.split()[1], 16) for line in backlogs)
     for table in ("/proc/net/udp", "/proc/net/udp6"):
