@@ -161,7 +161,11 @@ class ApiConnection:
                 )
             status = response.status
         except TimeoutError:
-            raise ApiError(f"{self.server}: no answer within {seconds:g} s", timed_out=True) from None
+            raise ApiError(
+                f"{self.server}: no answer within {seconds:g} s",
+                "it hangs, or packets are dropped on the way; check kube-proxy of this node, and network policies",
+                timed_out=True,
+            ) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise _explain(self.server, self._proxy, error) from error
         finally:
