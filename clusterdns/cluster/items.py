@@ -16,7 +16,7 @@ from datetime import datetime
 from functools import lru_cache, partial
 from sys import intern
 from types import GenericAlias
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -51,13 +51,8 @@ _PHASES = ("Running", "Pending")
 _CHANGES = frozenset(("ADDED", "MODIFIED", "DELETED"))
 _HEADLESS = ("None",)
 
-T = TypeVar("T")
-
-
-@lru_cache(4096)
-def _same_ports(ports: tuple[T, ...]) -> tuple[T, ...]:
-    """Equal ports of many objects as one tuple."""
-    return ports
+_MANY_PORTS = 4096
+"""Sets of ports that are remembered: most objects have the same few, which so are read once and shared."""
 
 
 class Item(msgspec.Struct, frozen=True, gc=False):
@@ -248,18 +243,23 @@ def _cluster_ips(spec: shapes.ServiceSpecShape) -> tuple[str, ...]:
 def _service_ports(ports: list[raw.RawServicePort] | None) -> tuple[ServicePort, ...]:
     if not ports:
         return ()
-    return _same_ports(
-        tuple(
-            [
-                decode.service_port(
-                    fields.port_name(port.name, f"spec.ports[{index}].name"),
-                    fields.choice(port.protocol, "TCP", fields.PROTOCOLS, f"spec.ports[{index}].protocol"),
-                    fields.port_number(port.port, f"spec.ports[{index}].port"),
-                    fields.port_number(port.node_port, f"spec.ports[{index}].nodePort") if port.node_port else 0,
-                )
-                for index, port in enumerate(ports)
-            ]
-        )
+    return _read_service_ports(tuple([(port.name, port.protocol, port.port, port.node_port) for port in ports]))
+
+
+@lru_cache(_MANY_PORTS)
+def _read_service_ports(
+    ports: tuple[tuple[str | None, str | None, int | None, int | None], ...],
+) -> tuple[ServicePort, ...]:
+    return tuple(
+        [
+            decode.service_port(
+                fields.port_name(name, f"spec.ports[{index}].name"),
+                fields.choice(protocol, "TCP", fields.PROTOCOLS, f"spec.ports[{index}].protocol"),
+                fields.port_number(port, f"spec.ports[{index}].port"),
+                fields.port_number(node_port, f"spec.ports[{index}].nodePort") if node_port else 0,
+            )
+            for index, (name, protocol, port, node_port) in enumerate(ports)
+        ]
     )
 
 
@@ -318,17 +318,22 @@ def _check_address(text: str, family: str, field: str) -> None:
 def _endpoint_ports(ports: list[raw.RawPort] | None) -> tuple[EndpointPort, ...]:
     if not ports:
         return ()
-    return _same_ports(
-        tuple(
-            [
-                decode.endpoint_port(
-                    fields.port_name(port.name, f"ports[{index}].name"),
-                    fields.choice(port.protocol, "TCP", fields.PROTOCOLS, f"ports[{index}].protocol"),
-                    None if port.port is None else fields.port_number(port.port, f"ports[{index}].port"),
-                )
-                for index, port in enumerate(ports)
-            ]
-        )
+    return _read_endpoint_ports(tuple([(port.name, port.protocol, port.port) for port in ports]))
+
+
+@lru_cache(_MANY_PORTS)
+def _read_endpoint_ports(
+    ports: tuple[tuple[str | None, str | None, int | None], ...],
+) -> tuple[EndpointPort, ...]:
+    return tuple(
+        [
+            decode.endpoint_port(
+                fields.port_name(name, f"ports[{index}].name"),
+                fields.choice(protocol, "TCP", fields.PROTOCOLS, f"ports[{index}].protocol"),
+                None if port is None else fields.port_number(port, f"ports[{index}].port"),
+            )
+            for index, (name, protocol, port) in enumerate(ports)
+        ]
     )
 
 
