@@ -56,13 +56,14 @@ def main() -> int:
     if real_programs() is None:
         print("A real API server is left out: KUBE_APISERVER and ETCD don't name programs", file=sys.stderr)
     pin_to_core(LOAD_CORE)
-    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an image has compiled modules, so they are used here, too
     rounds: list[Round] = []
     try:
-        for name in options.clusters or [name for name, size in CLUSTERS.items() if size.bars]:
-            for apiserver in api_servers(CLUSTERS[name]):
-                with apiserver:
-                    rounds += measure(apiserver, name, options)
+        with tempfile.TemporaryDirectory(prefix="clusterdns-bench-") as folder:
+            use_compiled_modules(Path(folder))
+            for name in options.clusters or [name for name, size in CLUSTERS.items() if size.bars]:
+                for apiserver in api_servers(CLUSTERS[name]):
+                    with apiserver:
+                        rounds += measure(apiserver, name, options, Path(folder))
     except ServerFailedError as error:
         print(error, file=sys.stderr)
         return 1
@@ -87,31 +88,35 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def measure(apiserver: ApiServer, cluster: str, options: argparse.Namespace) -> list[Round]:
+def use_compiled_modules(folder: Path) -> None:
+    """Let the processes that are started from now on keep compiled modules there: an image has them, too."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ["PYTHONPYCACHEPREFIX"] = str(folder / "bytecode")
+
+
+def measure(apiserver: ApiServer, cluster: str, options: argparse.Namespace, folder: Path) -> list[Round]:
     """All rounds against one API server, interleaved. Raises ServerFailedError."""
     size = CLUSTERS[cluster]
     found = []
-    with tempfile.TemporaryDirectory(prefix="clusterdns-bench-api-") as folder:
-        servers = programs(Path(folder))
-        for number in range(options.rounds + 1):
-            for name, command in servers:
-                one = Round(cluster, apiserver.name, name)
-                watching = prepare(name, command, apiserver, size, Path(folder))
-                with contextlib.ExitStack() as running:
-                    running.push(watching.server.__exit__)
-                    measure_start(watching, size, one, options.settle if number else 0.0)
-                    if not number:  # the first one has compiled modules, and has read programs into memory
-                        continue
-                    measure_changes(watching, apiserver, size, one, options.changes)
-                    measure_relist(watching, apiserver, size, one, options.settle)
-                found.append(one)
+    for number in range(options.rounds + 1):
+        for name, command in programs():
+            one = Round(cluster, apiserver.name, name)
+            watching = prepare(name, command, apiserver, size, folder)
+            with contextlib.ExitStack() as running:
+                running.push(watching.server.__exit__)
+                measure_start(watching, size, one, options.settle if number else 0.0)
+                if not number:  # the first one has compiled modules, and has read programs into memory
+                    continue
+                measure_changes(watching, apiserver, size, one, options.changes)
+                measure_relist(watching, apiserver, size, one, options.settle)
+            found.append(one)
     return found
 
 
-def programs(folder: Path) -> list[tuple[str, list[str]]]:
-    """The DNS servers to compare, and how they are started. Compiled modules stay in ``folder``."""
+def programs() -> list[tuple[str, list[str]]]:
+    """The DNS servers to compare, and how they are started."""
     coredns = os.environ.get("COREDNS")
-    own = (CLUSTERDNS, [sys.executable, "-X", f"pycache_prefix={folder / 'bytecode'}", "-m", "clusterdns"])
+    own = (CLUSTERDNS, [sys.executable, "-m", "clusterdns"])
     return [own, (COREDNS, [coredns])] if coredns else [own]
 
 
