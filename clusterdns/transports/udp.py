@@ -35,6 +35,9 @@ _TURN_SECONDS: Final = 0.002
 """Full batches, and time, before other work of the process gets a turn."""
 
 _SEND_WAIT_SECONDS: Final = 0.005
+_LAST_READ_SECONDS: Final = 1.0
+"""A listener that is to close reads on for so long, if queries keep coming."""
+
 _BURST: Final = 256
 
 _NOTHING_THERE: Final = (0, errno.EAGAIN, errno.EINTR, errno.ECONNREFUSED)
@@ -71,10 +74,16 @@ class UdpListener:
 
     async def close(self, drain_seconds: float) -> None:
         """Answer what has arrived, wait for what is under way at most ``drain_seconds``, and close."""
-        if self._batch is not None:
-            self._on_readable()
+        began = self._loop.time()
+        end = began + drain_seconds
+        before = -1
+        while self.packets != before:  # what has come meanwhile, too, as long as there is time
+            before = self.packets
+            self._on_readable() if self._batch is not None else self._on_readable_plain()
+            if self._loop.time() >= min(end, began + _LAST_READ_SECONDS):
+                break
+            await asyncio.sleep(0)
         self._loop.remove_reader(self.socket)
-        end = self._loop.time() + drain_seconds
         if self._waiting:
             await asyncio.wait(self._waiting, timeout=drain_seconds)
         for task in self._waiting:

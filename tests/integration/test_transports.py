@@ -359,3 +359,27 @@ def test_closing_waits_for_what_is_under_way():
             server.udp, server.tcp = [], []
 
     asyncio.run(scenario())
+
+
+def test_udp_answers_all_that_has_arrived_before_it_closes(way):
+    queries = 1500
+
+    async def scenario():
+        async with Listening() as server:
+            clients = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(10)]
+            for sock in clients:
+                sock.setblocking(False)
+                sock.connect(("127.0.0.1", server.port))
+            # The event loop has no turn in between: all of them wait in the listener's socket.
+            for number in range(queries):
+                clients[number % 10].send(wire(f"name{number}.", id=number))
+            await server.udp[0].close(5)
+            server.udp.clear()
+        replies = set()
+        for sock in clients:
+            with sock, contextlib.suppress(BlockingIOError):
+                while True:
+                    replies.add(int.from_bytes(sock.recv(512)[:2], "big"))
+        return replies
+
+    assert len(asyncio.run(scenario())) == queries
