@@ -27,7 +27,7 @@ class Volley:
     port: set when they are sent.
     """
 
-    __slots__ = ("_client", "_path", "_server", "_started", "deadline", "left", "port", "tickets")
+    __slots__ = ("_came", "_client", "_path", "_server", "_started", "deadline", "left", "port", "tickets")
 
     port: Port
 
@@ -39,12 +39,13 @@ class Volley:
         self._server = server
         self._path: Path = tickets[0].path
         self._started = started
+        self._came = tickets[0].came
 
     def answered(self, rcode: int, number: int, now: float) -> None:
         """So many of the tickets were answered with this rcode, at a time of the event loop."""
         self._end(number)
         self._server.count(rcode, now - self._started, number)
-        self._path.took(perf_counter() - self.tickets[0].came, number)
+        self._path.took(perf_counter() - self._came, number)
 
     def replied(self, ticket: Ticket, message: bytes) -> None:
         """The reply to one of them isn't for the short way."""
@@ -58,9 +59,11 @@ class Volley:
 
     def _end(self, number: int) -> None:
         self.left -= number
-        if not self.left and self.deadline is not None:
-            self.deadline.discard(self)
-            self.deadline = None
+        if not self.left:
+            self.tickets = []  # which know the volley: else only the garbage collector would find them
+            if self.deadline is not None:
+                self.deadline.discard(self)
+                self.deadline = None
         self._client.ended(number)
 
     def timed_out(self) -> None:
