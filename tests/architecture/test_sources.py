@@ -42,13 +42,19 @@ def judges(function: ast.AST) -> bool:
     )
 
 
+def calls(function: ast.AST) -> set[str]:
+    """The names of what it calls."""
+    return {ast.unparse(node.func).rpartition(".")[2] for node in ast.walk(function) if isinstance(node, ast.Call)}
+
+
 JUDGES = {each.name for path in sources("tests") for each in functions(ast.parse(path.read_text())) if judges(each)}
+SUPPORT = [each for path in sources("tests/support") for each in functions(ast.parse(path.read_text()))]
+JUDGES |= {each.name for each in SUPPORT if not JUDGES.isdisjoint(calls(each))}
 
 
 def can_fail(test: ast.AST) -> bool:
-    """True if a test judges itself, or calls a function of the tests that does."""
-    called = {ast.unparse(node.func).rpartition(".")[2] for node in ast.walk(test) if isinstance(node, ast.Call)}
-    return judges(test) or not JUDGES.isdisjoint(called)
+    """True if a test judges itself, or calls a function of the tests that does, or one of support that calls one."""
+    return judges(test) or not JUDGES.isdisjoint(calls(test))
 
 
 def test_the_rules_see_the_sources() -> None:
