@@ -53,6 +53,7 @@ class Question:
     end: int
     tcp: bool
     source_port: int
+    source_address: str = ""
     words: frozenset[str] = field(default=frozenset())
 
 
@@ -75,7 +76,7 @@ def read_question(wire: bytes, tcp: bool, source_port: int) -> Question:
     name = wire[12 : end - 4]
     first = name[1 : 1 + name[0]].decode("ascii", "replace").lower()
     qtype = int.from_bytes(wire[end - 4 : end - 2], "big")
-    return Question(wire, name, qtype, end, tcp, source_port, frozenset(first.split("-")))
+    return Question(wire, name, qtype, end, tcp, source_port, words=frozenset(first.split("-")))
 
 
 def record(rtype: int, data: bytes, owner: bytes = QUESTION_POINTER, ttl: int = TTL_SECONDS) -> bytes:
@@ -197,6 +198,7 @@ class Upstream:
     def handle(self, wire: bytes, tcp: bool, peer: tuple[str, int], send: Callable[[bytes], None]) -> frozenset[str]:
         """Answer a query through ``send``; the words that it was answered by."""
         question = read_question(wire, tcp, peer[1])
+        question.source_address = peer[0]
         self.questions.append(question)
         words = question.words | self.faults.words
         faults = self.faults
