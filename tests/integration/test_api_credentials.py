@@ -192,6 +192,7 @@ def test_a_server_of_an_authority_that_is_not_known(tmp_path: Path, server: ApiS
     stranger = str(TLS / "stranger.pem")
     with ApiProcess(tmp_path, f"endpoint {server.url}", f"tls {CLIENT} {stranger}") as dns:
         dns.until_logged("x509: certificate signed by unknown authority: give the cluster's own")
+        assert list(server.requests) == []
 
 
 def test_nobody_who_has_proved_nothing(tmp_path: Path, server: ApiServer) -> None:
@@ -235,6 +236,7 @@ def test_a_server_that_is_not_there(tmp_path: Path, place: str, message: str) ->
     url = f"http://{place.replace('PORT', str(free_port()))}"
     with ApiProcess(tmp_path, f"endpoint {url}") as dns:
         dns.until_logged(f"[ERROR] plugin/kubernetes: Failed to watch: {url}: {message}", seconds=30)
+        assert dns.ready()[0] == 503
 
 
 def test_a_server_that_speaks_no_tls(tmp_path: Path, storage: Storage) -> None:
@@ -256,6 +258,7 @@ def test_something_else_than_an_api_server(tmp_path: Path) -> None:
                 connection.recv(4096)
                 connection.sendall(page)
             dns.until_logged("is text/html instead of JSON: is this the API server, or a proxy or log-in page?")
+            assert dns.by_resource("synced") == {"endpointslices": 0, "namespaces": 0, "services": 0}
 
 
 @pytest.mark.parametrize(

@@ -297,6 +297,7 @@ def test_a_server_that_hangs_is_named_with_what_may_be_the_cause(tmp_path: Path,
     server.hang()
     with ApiProcess(tmp_path, f"endpoint {server.url}") as dns:
         dns.until_logged(f"Failed to watch: {server.url}: no answer within 8 s: it hangs, or packets are dropped")
+        assert dns.output().count("Failed to watch") == 1, "once for all that is watched"
 
 
 def test_blocks_share_one_set_of_watches(tmp_path: Path, server: ApiServer, storage: Storage) -> None:

@@ -154,12 +154,13 @@ class ApiCluster(Protocol):
         """Put another token into the file, and refuse the one that was there."""
 
 
-def equals_a_fresh_start(dns: ApiProcess, fresh: ApiProcess) -> None:
-    """What every scenario ends in: the answers are those of a process that has just read it all."""
+def as_after_a_fresh_start(dns: ApiProcess, fresh: ApiProcess) -> bool:
+    """What every scenario ends in: True once the answers are those of a process that has just read it all."""
     with fresh:
         fresh.until_ready()
         expected = fresh.zone()
         dns.wait(lambda: dns.zone() == expected, SECONDS)
+        return dns.zone() == expected
 
 
 # --- What can happen
