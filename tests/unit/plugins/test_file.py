@@ -171,6 +171,14 @@ def test_a_new_version_is_taken_over_and_told(path, caplog):
     assert f'Successfully reloaded zone "example.org." in "{path}" with 2 SOA serial' in caplog.text
 
 
+@pytest.mark.parametrize(("option", "rcode"), [("", NXDOMAIN), ("reload_by_mtime", NOERROR)])
+def test_a_change_without_a_new_version_is_taken_over_by_its_time_alone(path, option, rcode):
+    plugin = started(f"file {path} {{\n{option}\n}}")
+    write(path, 1, "new A 192.0.2.1\n")
+    looked_again(plugin)
+    assert plugin.handle(query("new.example.org.")).rcode == rcode
+
+
 def test_a_fault_later_on_leaves_the_zone(path, caplog):
     plugin = started(f"file {path}")
     write(path, 2, "x A nonsense\n")

@@ -57,6 +57,16 @@ def test_a_zone_is_servfail_before_it_is_there_and_after_it_has_expired():
     assert plugin.setup.published == 2
 
 
+@pytest.mark.parametrize(
+    ("option", "by"), [("", "secondary"), ("fallthrough", "behind"), ("fallthrough a.test", "secondary")]
+)
+def test_fallthrough(option, by):
+    plugin = make(TEXT.replace("}", f"{option}\n}}"))
+    plugin._publish_zone(ORIGIN, ZONE)
+    assert plugin.handle(query("nope.example.org.")).plugin == by
+    assert plugin.handle(query("www.example.org.", "TXT")).plugin == "secondary"
+
+
 def notify(address, name="example.org."):
     question = query(name, "SOA")
     question.opcode = NOTIFY
