@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import platform
 import resource
 import sys
@@ -43,6 +44,7 @@ def serve_corefile(
     unreadable_hint: what to do if the file can't be read.
     """
     configure(1)
+    gc.disable()  # until the server has started: most of what is made before stays
     if path == STDIN and sys.stdin.isatty():
         sys.stderr.write("-conf stdin: standard input is a terminal; pipe the Corefile in\n")
         return EXIT_FAILED
