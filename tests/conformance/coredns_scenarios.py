@@ -324,7 +324,14 @@ SMALL: dict[str, tuple[str, tuple[Form, ...]]] = {
     "dns64": ("dns64 {\nprefix 2001:db8:64::/96\nallow_ipv4\n}", varied(UPSTREAM_NAMES, "AAAA")),
     "dns64-all": ("dns64 {\ntranslate_all\nallow_ipv4\n}", every(UPSTREAM_NAMES, ("AAAA", "A"))),
     "dns64-ipv6-clients": ("dns64 2001:db8:1::/48", every(UPSTREAM_NAMES, ("AAAA",))),
-    "acl": (ACL, UPSTREAM_ASKS),
+    "acl": (
+        ACL,
+        (
+            *every(UPSTREAM_NAMES, [rtype for rtype in TYPES if rtype != "HTTPS"]),
+            *varied(UPSTREAM_NAMES),
+            ask("a.up.test.", "HTTPS"),  # nothing comes back, for which one is enough to wait
+        ),
+    ),
     "local": ("local", every(LOCAL_NAMES_TEXT.split())),
     "chaos": (
         'chaos V-1 "A one" Two',
