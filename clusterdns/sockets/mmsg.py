@@ -68,6 +68,7 @@ class MessageBatch:
         self._controls = bytearray(count * _CONTROL_BYTES)
         self._iovec_bytes = bytearray(count * 16)
         self._header_bytes = bytearray(count * 64)
+        self._headers = memoryview(self._header_bytes)
         self.slots = memoryview(self._buffer)
         self.headers = memoryview(self._header_bytes).cast("I")
         self.iovecs = memoryview(self._iovec_bytes).cast("Q")
@@ -108,21 +109,23 @@ class MessageBatch:
         return received
 
     def send(self, number: int, first: int, count: int) -> int:
-        """Send the messages in slots ``first`` to ``first + count``; how many were taken, or minus the errno."""
+        """Send the messages of headers ``first`` to ``first + count``; how many were taken, or minus the errno."""
         sent: int = self._sendmmsg(number, self._address + 64 * first, count, socket.MSG_DONTWAIT)
         return sent if sent >= 0 else -ctypes.get_errno()
 
-    def put_message(self, i: int, message: bytes) -> None:
-        """Put a message for the peer of a connected socket into slot ``i``."""
+    def write(self, i: int, message: bytes) -> None:
+        """Put a message into slot ``i``, to be sent where the one before it came from, or to the peer."""
         start = i * self.slot_bytes
         self.slots[start : start + len(message)] = message
         self.iovecs[2 * i + 1] = len(message)
 
+    def move(self, i: int, to: int) -> None:
+        """Let header ``to``, which isn't needed any more, stand for slot ``i``, so that what is sent is together."""
+        self._headers[64 * to : 64 * to + 64] = self._headers[64 * i : 64 * i + 64]
+
     def put(self, i: int, message: bytes, peer: bytes, control: bytes) -> None:
         """Put a message into slot ``i``: to ``peer``, with the raw control messages that came with its query."""
-        start = i * self.slot_bytes
-        self.slots[start : start + len(message)] = message
-        self.iovecs[2 * i + 1] = len(message)
+        self.write(i, message)
         start = i * _NAME_BYTES
         self._names[start : start + len(peer)] = peer
         self.headers[16 * i + _NAME_LENGTH] = len(peer)

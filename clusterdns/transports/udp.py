@@ -114,10 +114,9 @@ class UdpListener:
         slots, headers, iovecs = batch.slots, batch.headers, batch.iovecs
         memo = self.engine.memo("udp", self.family)
         remembered, revive = memo.entries.get, memo.revive
-        taken = 0
         size = mmsg.SLOT_BYTES
         hits = 0
-        first = 0
+        ready = 0
         start = 2
         words, length_word = mmsg.HEADER_WORDS, mmsg.LENGTH_WORD
         for i in range(count):
@@ -133,38 +132,42 @@ class UdpListener:
                     slots[start:end] = reply
                     iovecs[2 * i + 1] = len(reply) + 2
                     hits += 1
+                    if i > ready:
+                        batch.move(i, ready)
+                    ready += 1
                     start += size
                     continue
-            if self._take(batch, i, length, started):
-                taken += 1
-            elif self._answer_slowly(batch, i, length):
-                start += size
-                continue
-            if first < i:
-                self._send(batch, first, i)
-            first = i + 1
+            if self._has_reply(batch, i, slots[start - 2 : start - 2 + length].tobytes(), started):
+                if i > ready:
+                    batch.move(i, ready)
+                ready += 1
             start += size
-        if taken:
-            self.engine.shortcut.send()
-        if first < count:
-            self._send(batch, first, count)
+        self.engine.shortcut.send()
+        if ready:
+            self._send(batch, 0, ready)
         self.packets += count
         if hits:
             self.engine.count_batch(hits, perf_counter() - started)
 
-    def _take(self, batch: mmsg.MessageBatch, i: int, length: int, now: float) -> bool:
-        """True if the message in slot ``i`` takes the short way."""
-        if self._due >= MAX_WAITING:
-            return False
-        start = i * mmsg.SLOT_BYTES
-        ticket = self.engine.shortcut.take(batch.slots[start : start + length].tobytes(), now)
-        if ticket is None:
-            return False
-        ticket.origin = self
-        ticket.peer = batch.peer(i)
-        ticket.control = batch.control(i) if self.wildcard else b""
-        self._due += 1
-        return True
+    def _has_reply(self, batch: mmsg.MessageBatch, i: int, packet: bytes, now: float) -> bool:
+        """Handle the query in slot ``i``; True if its reply now stands in the slot."""
+        peer, control = batch.peer(i), batch.control(i) if self.wildcard else b""
+        if self._due < MAX_WAITING:
+            ticket = self.engine.shortcut.take(packet, now)
+            if ticket is not None:
+                ticket.origin, ticket.peer, ticket.control = self, peer, control
+                self._due += 1
+                return False
+        client = _UdpClient(self, peer, control)
+        output = self.engine.handle(packet, client)
+        if not isinstance(output, bytes):
+            self._send_when_ready(output, client, peer, control)
+        elif len(output) <= mmsg.SLOT_BYTES:
+            batch.write(i, output)
+            return True
+        else:
+            self._send_one(output, client)
+        return False
 
     def answer(self, ticket: Ticket, reply: bytes) -> None:
         """See Origin."""
@@ -180,25 +183,6 @@ class UdpListener:
             self._post(output, ticket.peer, ticket.control)
         else:
             self._send_when_ready(output, client, ticket.peer, ticket.control)
-
-    def _answer_slowly(self, batch: mmsg.MessageBatch, i: int, length: int) -> bool:
-        """Handle the message in slot ``i``; True if its reply now stands in the slot."""
-        start = i * mmsg.SLOT_BYTES
-        packet = batch.slots[start : start + length].tobytes()
-        peer, control = batch.peer(i), batch.control(i)
-        client = _UdpClient(self, peer, control)
-        output = self.engine.handle(packet, client)
-        if output is None:
-            return False
-        if isinstance(output, bytes):
-            if len(output) <= mmsg.SLOT_BYTES:
-                batch.slots[start : start + len(output)] = output
-                batch.iovecs[2 * i + 1] = len(output)
-                return True
-            self._send_one(output, client)
-        else:
-            self._send_when_ready(output, client, peer, control)
-        return False
 
     def _send_when_ready(self, output: Output, client: Client, peer: bytes, control: bytes) -> None:
         if isinstance(output, Later):

@@ -79,7 +79,7 @@ class Port:
             ids[message_id] = None
             ticket.message_id = message_id
             ticket.volley = volley
-            batch.put_message(i, message_id.to_bytes(2, "big") + ticket.wire)
+            batch.write(i, message_id.to_bytes(2, "big") + ticket.wire)
         volley.port = self
         self.waiting += len(tickets)  # so that nothing that fails meanwhile closes the socket
         sent = self._send_batch(batch, len(tickets))
