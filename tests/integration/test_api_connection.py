@@ -105,6 +105,47 @@ def fault(given: Credentials, **options: Any) -> str:
 # --- Requests
 
 
+FIRST_REQUESTS = """
+import asyncio, importlib.abc, json, sys, threading
+
+from clusterdns.cluster.apiserver.access import Credentials
+from clusterdns.cluster.apiserver.connection import ApiConnection
+
+answered, imports = threading.Event(), []
+
+
+class Watcher(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "aiohttp":
+            loop.call_soon_threadsafe(answered.set)
+            imports.append(answered.wait(5))
+
+
+async def main():
+    global loop
+    loop = asyncio.get_running_loop()
+    sys.meta_path.insert(0, Watcher())
+    connection = ApiConnection(Credentials(sys.argv[1], "here"), environ={})
+    asks = [connection.open("/api/v1/services", {"limit": "1"}, headers_seconds=5) for _ in range(3)]
+    found = await asyncio.gather(*asks)
+    print(json.dumps([imports, [response.status for response in found]]))
+    for response in found:
+        await response.close()
+    await connection.close()
+
+
+asyncio.run(main())
+"""
+
+
+def test_the_loop_goes_on_while_the_http_client_is_imported(server: ApiServer) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FIRST_REQUESTS, server.url], capture_output=True, text=True, timeout=30
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [[True], [200, 200, 200]]
+
+
 def test_lists_come_compressed_and_watches_do_not(server: ApiServer) -> None:
     async def work(connection: ApiConnection) -> tuple[int, int]:
         code, found = await listed(connection)

@@ -221,8 +221,7 @@ def test_somebody_who_may_not_see_the_other_clusters(tmp_path: Path, server: Api
     path = kubeconfig(tmp_path, server.url, token={"token": "good"})
     with ApiProcess(tmp_path, f"kubeconfig {path}", "multicluster cluster.local") as dns:
         dns.until_logged(" serviceimports: see deploy/components/multicluster/rbac.yaml")
-        dns.until_ready(503)
-        assert dns.ready()[1] == "kubernetes(serviceimports)"
+        dns.wait(lambda: dns.ready() == (503, "kubernetes(serviceimports)"))
 
 
 @pytest.mark.parametrize(

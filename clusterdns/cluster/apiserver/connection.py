@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""HTTP to one API server. The owner of aiohttp here, which is imported when the first request goes out.
+"""HTTP to one API server. The owner of aiohttp here, which is imported for the first request, on another thread: that
+takes a tenth of a second, and queries come in by then.
 
 A connection opens requests one by one and gives out their bodies as they come, in pieces of any size. It knows about
 TLS, tokens, proxies, rates and metrics, and nothing of what is in the bodies.
@@ -8,6 +9,7 @@ TLS, tokens, proxies, rates and metrics, and nothing of what is in the bodies.
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 import platform
 import ssl
@@ -89,6 +91,8 @@ class ApiConnection:
         self._inflight = Inflight(options.max_inflight)
         self._signer = Signer(credentials)
         self._session: aiohttp.ClientSession | None = None
+        self._imported = False
+        self._importing = asyncio.Lock()
 
     async def open(
         self, path: str, query: Mapping[str, str], *, headers_seconds: float, accept: str = JSON
@@ -100,6 +104,7 @@ class ApiConnection:
 
         An answer of any status is returned, but for 200 with something else than JSON. Raises ApiError.
         """
+        await self._import_aiohttp()
         self._metrics.waited(await self._bucket.wait())
         leave = await self._inflight.enter()
         try:
@@ -116,6 +121,15 @@ class ApiConnection:
         session, self._session = self._session, None
         if session is not None:
             await session.close()
+
+    async def _import_aiohttp(self) -> None:
+        # What sys.modules has may be half imported, and then an import statement waits for the other half.
+        if self._imported:
+            return
+        async with self._importing:
+            if not self._imported:
+                await asyncio.to_thread(importlib.import_module, "aiohttp")
+                self._imported = True
 
     async def _ask(
         self, path: str, query: Mapping[str, str], seconds: float, accept: str, leave: Callable[[], None]
