@@ -193,7 +193,9 @@ class Trace(msgspec.Struct, omit_defaults=True):
         if reply.stream is not None:
             return False, "it takes several messages"
         if reply.reusable:
-            span = "for at most a second, because TTLs count down" if reply.transient else "until an answer changes"
+            span = "until an answer changes"
+            if reply.transient:
+                span = "for at most a second" if reply.ages is None else "with TTLs that count down"
             return True, f"asked again, the same octets are answered from memory, {span}"
         if self.by_client:
             return False, "the view of the server block depends on the client"
