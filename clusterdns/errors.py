@@ -121,14 +121,18 @@ class ApiError(ClusterError):
     reason: what happened; hint: the cure, empty where there is none but to wait. ``str()`` gives ``reason: hint``.
     status: the HTTP status of a refusal, 0 for everything else.
     timed_out: True where nothing came in time, as from a server that hangs.
+    cut: True where the connection was there, and was closed without an answer.
     """
 
-    def __init__(self, reason: str, hint: str = "", *, status: int = 0, timed_out: bool = False) -> None:
+    def __init__(
+        self, reason: str, hint: str = "", *, status: int = 0, timed_out: bool = False, cut: bool = False
+    ) -> None:
         super().__init__(f"{reason}: {hint}" if hint else reason)
         self.reason = reason
         self.hint = hint
         self.status = status
         self.timed_out = timed_out
+        self.cut = cut
 
 
 class ObjectError(ClusterError):

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -353,6 +354,29 @@ def test_what_nobody_reads_stays_with_the_server() -> None:
 
 
 # --- Reaching it
+
+
+@pytest.mark.parametrize("reset", [False, True])
+def test_a_connection_closed_without_an_answer_is_told_from_one_that_cannot_be_made(reset: bool) -> None:
+    async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        if reset:
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.close()
+
+    async def main() -> tuple[bool, bool]:
+        front = await asyncio.start_server(cut, "127.0.0.1", 0)
+        host, port = front.sockets[0].getsockname()
+        connection = ApiConnection(Credentials(f"http://{host}:{port}", "here"), environ={})
+        async with front:
+            with pytest.raises(ApiError) as closed:
+                await status(connection)
+        with pytest.raises(ApiError) as refused:
+            await status(connection)
+        await connection.close()
+        return closed.value.cut, refused.value.cut
+
+    assert asyncio.run(main()) == (True, False)
 
 
 def test_refused_connections_and_wrong_protocols_are_explained(server: ApiServer) -> None:

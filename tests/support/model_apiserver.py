@@ -28,7 +28,7 @@ class Answer:
     """An answer on its way.
 
     status: 0 while the header hasn't come. parts: of the body, not yet read.
-    end: ``""`` while more may come.
+    end: ``""`` while more may come; "broken" without a status for a connection that is closed without an answer.
     """
 
     def __init__(self, status: int = 200, body: bytes = b"", end: Literal["", "clean", "broken"] = "clean") -> None:
@@ -111,6 +111,7 @@ class Replica:
     """One API server. Its cache is at the revision ``at``, and stays there while it lags.
 
     streams: whether it streams lists. hangs: it accepts connections and says nothing. down: it refuses them.
+    cuts_streams: it, or a proxy in front, closes the connection instead of streaming a list.
     faults: answers instead of real ones, for the requests to come.
     """
 
@@ -120,6 +121,7 @@ class Replica:
         self.oldest = storage.revision
         self.lags = self.hangs = self.down = False
         self.streams = True
+        self.cuts_streams = False
         self.page_items = 0
         self.faults: deque[Answer] = deque()
         self.watches: list[Watch] = []
@@ -136,6 +138,8 @@ class Replica:
             self.held.append((request, answer))
         elif self.faults:
             return self.faults.popleft()
+        elif self.cuts_streams and "sendInitialEvents" in request.query:
+            answer.end = "broken"
         else:
             self._answer(request, answer, now)
         return answer

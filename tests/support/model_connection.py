@@ -33,6 +33,8 @@ class ModelConnection:
             raise ApiError("connection refused")
         until = clock() + headers_seconds
         while not answer.status:
+            if answer.end == "broken":
+                raise ApiError("closed the connection without an answer", cut=True)
             if clock() >= until:
                 answer.closed = True
                 raise ApiError("no answer", timed_out=True)

@@ -54,6 +54,9 @@ class Conversation:
     def _read(self, answer: Answer, now: float, sink: Callable[..., object]) -> bool:
         asker = self.asker
         if not self._opened:
+            if not answer.status and answer.end == "broken":
+                asker.failed(ApiError("closed the connection without an answer", cut=True), now)
+                return True
             if not answer.status:
                 return self._time_out(now)
             self._opened = True

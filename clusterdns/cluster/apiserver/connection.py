@@ -241,8 +241,10 @@ def _explain(server: str, proxy: str, error: Exception) -> ApiError:
     if isinstance(error, aiohttp.ClientConnectorError):
         return unreachable(server, error.os_error)
     if isinstance(error, aiohttp.ServerDisconnectedError):
-        return ApiError(f"{server}: closed the connection without an answer")
-    return unreachable(server, error)
+        return ApiError(f"{server}: closed the connection without an answer", cut=True)
+    explained = unreachable(server, error)
+    explained.cut = isinstance(error, aiohttp.ClientOSError)  # of the exchange; those of connecting are above
+    return explained
 
 
 def _without_password(url: str) -> str:

@@ -66,6 +66,9 @@ REWATCH_SECONDS: Final = 0.25
 STREAMS_AGAIN_SECONDS: Final = 3600.0
 """After that, a server that refused to stream a list is asked for it again: it may have been updated."""
 
+MOST_CUT: Final = 3
+"""After so many requests in a row whose connections were closed without an answer, lists are asked for otherwise."""
+
 _NO_SECONDS: Final = 0.001
 _UNSUPPORTED: Final = frozenset((400, 405, 406, 415, 422, 501))
 _STORAGE: Final = frozenset((500, 504))
@@ -98,9 +101,7 @@ class Reflector:
         self.state = WatchState(resource.kind)
         self.ledger = Ledger(resource.kind, self.state)
         self.busy = False
-        self.position = 0
-        self.lists = 0
-        self.breaks = 0
+        self.position = self.lists = self.breaks = 0
         self.waits_for_server = False
         self._random = random
         self._decoder = ItemDecoder(resource.kind, details)
@@ -113,14 +114,10 @@ class Reflector:
         self._streams_again_seconds = 0.0
         self._silence_seconds = SILENCE_SECONDS
         self._headers_seconds = HEADERS_SECONDS
-        self._not_before_seconds = 0.0
-        self._began_seconds = 0.0
-        self._line_seconds = 0.0
-        self._opened = False
-        self._heard = False
-        self._productive = False
-        self._expired = False
+        self._not_before_seconds = self._began_seconds = self._line_seconds = 0.0
+        self._opened = self._heard = self._productive = self._expired = False
         self._stuck_at = -1
+        self._cut = 0
         self._lines = LineBody()
         self._listing: Listing | None = None
 
@@ -266,6 +263,7 @@ class Reflector:
         self._listing = None
         self._headers_seconds = HEADERS_SECONDS
         self._stuck_at = -1
+        self._cut = 0
 
     def _list_again(self, now_seconds: float) -> None:
         self.busy = False
@@ -425,6 +423,8 @@ class Reflector:
         mode, status, hangs = self._mode, error.status, error.timed_out
         self.state.discarded_stale_lists += isinstance(error, StaleList)
         listing = self._listing
+        self._cut = self._cut + 1 if error.cut else 0
+        otherwise = self._opened or hangs or status in _STORAGE or self._cut >= MOST_CUT
         if listing is None or status in (400, 410) or not listing.may_repeat():
             self._listing = None
             if mode == "stream" and (status in _UNSUPPORTED or (hangs and self._heard)):
@@ -433,14 +433,14 @@ class Reflector:
                 self._mode = "pages"
                 self._not_before_seconds = now_seconds
                 return False
-            if mode == "stream" and (self._confirming or not hangs) and (self._opened or hangs or status in _STORAGE):
+            if mode == "stream" and (self._confirming or not hangs) and otherwise:
                 self._mode = "pages"
             elif self._confirming and hangs:
                 # The storage doesn't answer, so there is nothing to compare with. The watch goes on where it was.
                 self._must_list = self._confirming = False
             elif mode == "cache":
                 self._mode = "stream"
-            elif hangs or self._opened or status in _STORAGE:
+            elif otherwise:
                 self._mode = "cache"
         self._not_before_seconds = now_seconds
         if not hangs or mode == "cache":

@@ -609,6 +609,36 @@ def test_each_kind_of_list_that_breaks_is_followed_by_another_kind():
     assert found.asked == ["stream", "page", "cached list", "stream", "page"][:4] + found.asked[4:]
 
 
+def test_where_streams_are_cut_without_an_answer_the_third_time_is_the_last():
+    found = Reflection()
+    found.server.cuts_streams = True
+    found.storage.put("dev", "web")
+    found.advance(30)
+    assert_equal(found)
+    assert found.asked == ["stream", "stream", "stream", "page", "watch 101"]
+    assert found.reflector.state.problem is None
+
+
+def test_where_every_list_is_cut_without_an_answer_the_ways_take_turns():
+    found = Reflection()
+    found.storage.put("dev", "web")
+    found.server.faults.extend(Answer(0, b"", "broken") for _ in range(6))
+    found.advance(120)
+    assert_equal(found)
+    assert found.asked == ["stream", "stream", "stream", "page", "cached list", "stream", "page", "watch 101"]
+
+
+def test_a_server_that_cannot_be_reached_is_asked_for_a_stream_when_it_is_back():
+    found = Reflection()
+    found.storage.put("dev", "web")
+    found.server.down = True
+    found.advance(300)
+    found.server.down = False
+    found.advance(60)
+    assert_equal(found)
+    assert set(found.asked) == {"stream"}
+
+
 def test_a_list_that_ends_cleanly_in_the_middle_is_no_list():
     found = Reflection()
     for number in range(3):
