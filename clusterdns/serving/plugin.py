@@ -46,6 +46,7 @@ class Plugin:
         and what it doesn't serve is nobody's.
     any_class: True if it has answers to queries of other classes than IN; without such a plugin in any of its blocks a
         listener refuses them.
+    relays: True if its replies are those of other servers, so that a failure among them is worth keeping for a moment.
     ready_by_queries: True if only queries make it ready, so that a start must not wait for that.
     """
 
@@ -56,6 +57,7 @@ class Plugin:
     terminal: ClassVar[bool] = False
     end_rcode: ClassVar[int] = SERVFAIL
     any_class: ClassVar[bool] = False
+    relays: ClassVar[bool] = False
     ready_by_queries: ClassVar[bool] = False
 
     next: Handler

@@ -10,6 +10,7 @@ import dns.rcode
 from clusterdns.dns.masterfile import parse_record
 from clusterdns.dns.types import FLAG_AA, FLAG_RA, NXDOMAIN
 from clusterdns.plugins.cache import Cache
+from clusterdns.plugins.forward import Forward
 from clusterdns.serving.finish import finish
 from clusterdns.serving.reply import Reply, Sections
 from support.directives import FakeServices, FakeSetup, metric, parse, query
@@ -78,7 +79,7 @@ class Server:
         self.services = services or FakeServices()
         setup = FakeSetup(self.services)
         self.cache = Cache(parse(f"cache {text}"), setup, clock=self.clock, now=lambda: epoch)
-        setup.siblings.update(siblings or {}, cache=self.cache)
+        setup.siblings.update(siblings or {}, cache=self.cache, forward=Forward)
         self.cache.next = self._next
         self.answer = answer
         self.asked = []

@@ -51,7 +51,7 @@ cache [TTL] [ZONES...] {
   "Stale NXDOMAIN Answer" (RFC 8914).
 * `serve_stale_policy prefer_positive` lets only another answer replace an answer, as long as `serve_stale` allows its
   use: neither denials nor failures do.
-* `servfail` is how long SERVFAIL and NOTIMP are kept, by default 5s, at most 5m; 0 keeps none.
+* `servfail` is how long SERVFAIL and NOTIMP of other servers are kept, by default 5s, at most 5m; 0 keeps none.
 * `disable` keeps no answers, or no denials, in **ZONES**, by default everywhere.
 * `keepttl` lets replies from the cache have the TTL that they had in the beginning, until they expire.
 
@@ -172,9 +172,10 @@ class Cache(Plugin):
         self._end_collecting: Callable[[], object] | None = None
 
     async def start(self) -> None:
-        """Learn whose names come and go."""
+        """Learn whose names come and go, and whose failures are those of other servers."""
         siblings = self.setup.siblings.items()
         self.shelves.owners = {name: plugin for name, plugin in siblings if isinstance(plugin, NameOwner)}
+        self.shelves.relaying = frozenset(name for name, plugin in siblings if plugin.relays)
         self._end_collecting = self.services.metrics.on_collect(self._collect)
 
     async def stop(self, final: bool) -> None:

@@ -28,12 +28,14 @@ class Shelves:
     """The entries of one cache.
 
     owners: plugins of the block whose names come and go by events, by directive.
+    relaying: directives of the block whose replies are those of other servers.
     clock: never goes back. now: since the epoch, for signatures.
     """
 
     def __init__(self, options: CacheOptions, *, clock: Clock, now: Clock) -> None:
         self.options = options
         self.owners: dict[str, NameOwner] = {}
+        self.relaying: frozenset[str] = frozenset()
         self.clock = clock
         self.success = Store(options.success.capacity)
         self.denial = Store(options.denial.capacity)
@@ -142,7 +144,7 @@ class Shelves:
         if disabled and any(names.is_in(query.key, zone) for zone in disabled):
             return 0
         if digest.kind is ResponseType.SERVER_ERROR:
-            return int(options.servfail_seconds)
+            return int(options.servfail_seconds) if reply.plugin in self.relaying else 0
         bounds = options.denial if digest.kind in NEGATIVE else options.success
         return bounds.clamp(digest.lifetime_seconds)
 

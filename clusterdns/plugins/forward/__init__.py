@@ -188,6 +188,7 @@ class Forward(Plugin):
     pure = True
     in_chain = True
     any_class = True
+    relays = True
 
     @staticmethod
     def parse(reader: DirectiveReader) -> tuple[Stanza, ...]:

@@ -174,6 +174,14 @@ def test_how_long_failures_are_kept(option, seconds):
         assert asked_after(Server(f"{{\n {option}\n}}", answer=failing), seconds - 0.5) == 1
 
 
+@pytest.mark.parametrize("rcode", [SERVFAIL, NOTIMP])
+@pytest.mark.parametrize("plugin", ["template", "hosts", "file"])
+def test_failures_of_other_directives_than_those_that_ask_servers_are_not_kept(plugin, rcode):
+    server = Server(answer=lambda query: reply(rcode=rcode, plugin=plugin, flags=0))
+    assert [flags(server.ask()) for _ in range(2)] == ["QR RD", "QR RD"]
+    assert len(server.asked) == 2
+
+
 def test_expired_signatures_are_not_kept_for_those_who_look_at_them():
     expiration, inception = 1_600_000_000, 1_500_000_000
     record = rf"www.example.org. 300 RRSIG \# 20 00010d020000012c{expiration:08x}{inception:08x}000100ff"
@@ -442,6 +450,8 @@ def test_a_large_reply_is_truncated_for_those_who_cannot_take_it():
 
 class Owner:
     """A plugin with names of its own."""
+
+    relays = False
 
     def __init__(self):
         self.names = set()
