@@ -114,6 +114,11 @@ class UpstreamError(ClusterDNSError):
 class ClusterError(ClusterDNSError):
     """Cluster objects that can't be read or used."""
 
+    @property
+    def category(self) -> str:
+        """What two errors have in common that are the same problem to an operator."""
+        return str(self)
+
 
 class ApiError(ClusterError):
     """The API server can't be reached, refuses, or broke off.
@@ -122,10 +127,18 @@ class ApiError(ClusterError):
     status: the HTTP status of a refusal, 0 for everything else.
     timed_out: True where nothing came in time, as from a server that hangs.
     cut: True where the connection was there, and was closed without an answer.
+    category: the reason without what differs from time to time; empty where nothing does.
     """
 
     def __init__(
-        self, reason: str, hint: str = "", *, status: int = 0, timed_out: bool = False, cut: bool = False
+        self,
+        reason: str,
+        hint: str = "",
+        *,
+        status: int = 0,
+        timed_out: bool = False,
+        cut: bool = False,
+        category: str = "",
     ) -> None:
         super().__init__(f"{reason}: {hint}" if hint else reason)
         self.reason = reason
@@ -133,6 +146,11 @@ class ApiError(ClusterError):
         self.status = status
         self.timed_out = timed_out
         self.cut = cut
+        self._category = category
+
+    @property
+    def category(self) -> str:
+        return self._category or str(self)
 
 
 class ObjectError(ClusterError):

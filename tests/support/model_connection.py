@@ -37,7 +37,7 @@ class ModelConnection:
                 raise ApiError("closed the connection without an answer", cut=True)
             if clock() >= until:
                 answer.closed = True
-                raise ApiError("no answer", timed_out=True)
+                raise ApiError(f"no answer within {headers_seconds:g} s", timed_out=True, category="no answer")
             await asyncio.sleep(POLL_SECONDS)
         self.opened += 1
         return ModelResponse(self, answer)
@@ -67,7 +67,7 @@ class ModelResponse:
             if self._answer.end == "broken":
                 raise ApiError("connection reset")
             if clock() >= until:
-                raise ApiError("nothing came", timed_out=True)
+                raise ApiError(f"nothing came for {idle_seconds:g} s", timed_out=True, category="nothing came")
             await asyncio.sleep(POLL_SECONDS)
 
     async def close(self) -> None:

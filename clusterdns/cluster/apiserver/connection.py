@@ -179,6 +179,7 @@ class ApiConnection:
                 f"{self.server}: no answer within {seconds:g} s",
                 "it hangs, or packets are dropped on the way; check kube-proxy of this node, and network policies",
                 timed_out=True,
+                category=f"{self.server}: no answer",
             ) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise _explain(self.server, self._proxy, error) from error
@@ -215,7 +216,8 @@ class _Response:
             async with asyncio.timeout(idle_seconds):
                 data = await self._response.content.readany()
         except TimeoutError:
-            raise ApiError(f"{self._server}: nothing came for {idle_seconds:g} s", timed_out=True) from None
+            silence = f"{self._server}: nothing came"
+            raise ApiError(f"{silence} for {idle_seconds:.0f} s", timed_out=True, category=silence) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             reason = "connection reset" if isinstance(error, ConnectionResetError) else "its end is missing"
             raise ApiError(f"{self._server}: the answer broke off ({reason})") from error

@@ -114,7 +114,7 @@ class ApiServerSource:
     @property
     def problems(self) -> tuple[ClusterError, ...]:
         """What is wrong with the watches now, each once."""
-        found = {str(state.problem): state.problem for state in self.states.values() if state.problem is not None}
+        found = {state.problem.category: state.problem for state in self.states.values() if state.problem is not None}
         return tuple(found.values())
 
     @property
@@ -186,9 +186,9 @@ class ApiServerSource:
         """Report problems that are new, and that all is well again."""
         problems = self.problems
         for problem in problems:
-            if self._report is not None and str(problem) not in self._reported:
+            if self._report is not None and problem.category not in self._reported:
                 self._report(problem)
-        self._reported = frozenset(map(str, problems))
+        self._reported = frozenset(problem.category for problem in problems)
         was_settled, self._is_settled = self._is_settled, not problems and self.kinds <= self.synced
         if self._settled is not None and self._is_settled and not was_settled:
             self._settled()

@@ -168,6 +168,26 @@ def test_problems_are_reported_once_while_they_last():
     watching(test, ("Service", "Namespace"))
 
 
+def test_a_server_that_hangs_is_one_problem_however_long_it_is_waited_for():
+    async def test(found: Source) -> None:
+        found.replica.hangs = True
+        found.replica.end_watches("broken")
+        await asyncio.sleep(600)
+        assert [str(error) for error in found.reported] == ["no answer within 8 s"]
+        assert len(found.source.problems) == 1
+        found.replica.wake(asyncio.get_running_loop().time())
+        await asyncio.sleep(60)
+        assert found.source.problems == ()
+        found.replica.hangs = True
+        found.replica.end_watches("broken")
+        await asyncio.sleep(100)
+        assert len(found.reported) == 2, "it came back"
+        found.replica.wake(asyncio.get_running_loop().time())
+        await asyncio.sleep(60)
+
+    watching(test, ("Service", "Namespace"))
+
+
 def test_a_refusal_names_the_cause_and_the_cure():
     async def main() -> None:
         found = Source(origin="the service account")
