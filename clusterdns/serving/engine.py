@@ -82,7 +82,7 @@ class Engine:
         self.server = server
         self.router = router
         self.limits = limits or ConnectionLimits()
-        self.shortcut = Shortcut(server, router)
+        self.shortcut = Shortcut(server, router, self._recover)
         self._any_class = any_class
         self._faults = faults
         self._crash = crash

@@ -212,6 +212,7 @@ class Path:
     """The way of plain queries that one server block answers for one of its zones.
 
     server, zone, observers: of the block; see Query.
+    recover: told of a plugin's fault.
     bars_edns, claims: which queries take the long way all the same: with an OPT, or for some names.
     waiting: those that are to be sent.
     """
@@ -224,6 +225,7 @@ class Path:
         relay: Relay,
         keeper: Keeper | None,
         *,
+        recover: Callable[[Exception], object],
         shuffles: bool,
         bars_edns: bool = False,
         claims: tuple[Callable[[bytes], bool], ...] = (),
@@ -237,11 +239,19 @@ class Path:
         self.server = server
         self._zone = zone
         self._observers = observers
+        self.recover = recover
         self._draw = Random().random if shuffles else None
         self._tallies: dict[tuple[int, bytes, int, int, bool, int], list[Any]] = {}
 
     def arrive(self, ticket: Ticket, message: bytes) -> bool:
         """Answer with a message of the upstream that has the right ID; False if that isn't for the short way."""
+        try:
+            return self._pass_on(ticket, message)
+        except Exception as error:
+            self.recover(error)
+            return False
+
+    def _pass_on(self, ticket: Ticket, message: bytes) -> bool:
         packet, end = ticket.packet, ticket.end
         if (
             message[HEADER_BYTES:end] != packet[HEADER_BYTES:end]
@@ -320,10 +330,12 @@ class Path:
             query.server, query.zone = self.server, self._zone
             reply = Reply(rcode, plugin=self.relay.plugin)
             for observer in self._observers:
-                observer.observe_plain(query, reply, size, number)
-        if durations:
-            for observer in self._observers:
-                observer.observe_hit_durations(self.server, self._zone, durations)
+                try:
+                    observer.observe_plain(query, reply, size, number)
+                except Exception as error:
+                    self.recover(error)
+        for observer in self._observers if durations else ():
+            observer.observe_hit_durations(self.server, self._zone, durations)
 
 
 def _shown(flags: bytes, ticket: Ticket) -> bytes:

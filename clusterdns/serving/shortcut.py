@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from clusterdns.dns import names
@@ -28,9 +29,11 @@ class Shortcut:
     zone that are below no closer one have the same Path, or none. The names of the zones themselves have none.
     """
 
-    def __init__(self, server: str, router: Router) -> None:
+    def __init__(self, server: str, router: Router, recover: Callable[[Block, Exception], object]) -> None:
+        """``recover`` is told of a plugin's fault."""
         self._server = server
         self._router = router
+        self._recover = recover
         self._paths: dict[bytes, Path | None] | None = None
         self._due: list[Path] = []
 
@@ -64,16 +67,20 @@ class Shortcut:
         path = _closest(paths, name)
         if path is None or (opt and path.bars_edns):
             return None
-        for claims in path.claims:
-            if claims(name):
-                return None
         ticket = Ticket(packet, end, opt, form, path, now)
-        if path.keeper is None:
-            ticket.wire = packet[2:]
-        else:
-            asked = path.keeper.board(ticket, name)
-            if not asked:
-                return None if asked is None else ticket
+        try:
+            for claims in path.claims:
+                if claims(name):
+                    return None
+            if path.keeper is None:
+                ticket.wire = packet[2:]
+            else:
+                asked = path.keeper.board(ticket, name)
+                if not asked:
+                    return None if asked is None else ticket
+        except Exception as error:
+            path.recover(error)
+            return None
         waiting = path.waiting
         if not waiting:
             self._due.append(path)
@@ -137,6 +144,7 @@ class Shortcut:
                     observers,
                     step,
                     keeper,
+                    recover=partial(self._recover, block),
                     shuffles=shuffles,
                     bars_edns=bars_edns,
                     claims=tuple(claims),

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import select
 import socket
+from time import perf_counter
 from typing import Final, Protocol
 
 from clusterdns.sockets import mmsg
@@ -17,6 +18,9 @@ MOST_PORTS: Final = 1024
 _MOST_OPEN: Final = 16 * MOST_PORTS
 _LEAST_OPEN: Final = 16
 _BATCH: Final = 256
+_TURN_SECONDS: Final = 0.002
+"""For what has come, before other work of the process gets a turn."""
+
 _DATAGRAM_BYTES: Final = 65536
 """No datagram is longer."""
 
@@ -25,7 +29,7 @@ class Readable(Protocol):
     """A socket that can be read."""
 
     def read(self) -> None:
-        """Take one datagram."""
+        """Take some datagrams."""
 
 
 class Receiver:
@@ -64,10 +68,13 @@ class Receiver:
     def _read(self) -> None:
         assert self._epoll is not None
         readables = self._readables
+        turn_ends = perf_counter() + _TURN_SECONDS
         for number, _ in self._epoll.poll(0, _BATCH):
             readable = readables.get(number)
             if readable is not None:
                 readable.read()
+            if perf_counter() > turn_ends:
+                break  # what is left is told again
 
     def close(self) -> None:
         """Stop; the sockets have to be removed before."""

@@ -112,6 +112,31 @@ def test_the_garbage_collector_has_nothing_to_find(block):
     run(work)
 
 
+def test_a_fault_on_the_short_way_costs_no_reply():
+    def work():
+        server = Relaying("prometheus :0\nloadbalance\ncache\n" + FORWARD)
+        keeper = server.plugins["cache"]._keeper
+        server.engine.shortcut.take(wire("first.test."), 0.0).path.waiting.clear()
+        keeper.keep = lambda *arguments: [][0]
+        made = dns.message.from_wire(ask(server, wire(), 1))
+        assert [item.to_text() for item in made.answer[0]] == ["192.0.2.1"]
+        assert (server.short, server.faults.panics) == (0, 1)
+        assert len(server.upstream.asked) == 1
+
+    run(work)
+
+
+def test_a_fault_of_an_observer_costs_no_reply():
+    def work():
+        server = Relaying("prometheus :0\n" + FORWARD)
+        server.plugins["prometheus"].observe_plain = lambda *arguments: [][0]
+        ask(server, wire(), 1)
+        server.engine.flush()
+        assert (server.short, server.faults.panics) == (1, 1)
+
+    run(work)
+
+
 def test_the_time_that_a_detour_took_counts():
     query = Resumed(wire(), client(), Attempt(4.5))
     assert query.attempt.came == 4.5

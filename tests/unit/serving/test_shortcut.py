@@ -10,7 +10,7 @@ from support.serving import Answering, Counting, wire
 from clusterdns.dns import names
 from clusterdns.plugins.header import Header
 from clusterdns.serving.chain import Block
-from clusterdns.serving.relay import PlainStep
+from clusterdns.serving.relay import PlainStep, Unless
 from clusterdns.serving.router import Router
 from clusterdns.serving.shortcut import Shortcut
 
@@ -128,6 +128,9 @@ def test_bufsize_bars_queries_with_edns(size, expected):
     assert takes("bufsize 512\n" + FORWARD, packet) == expected
 
 
+FAULTS = []
+
+
 class Sending(Answering):
     """The end of a way: a relay that keeps what it is to send."""
 
@@ -162,7 +165,7 @@ def shortcut(zones):
         names.from_text(zone): [Block(each) for each in (plugins if isinstance(plugins[0], list) else [plugins])]
         for zone, plugins in zones.items()
     }
-    return Shortcut("dns://:53", Router(blocks))
+    return Shortcut("dns://:53", Router(blocks), lambda block, error: FAULTS.append(error))
 
 
 def test_the_block_with_the_longest_zone_decides():
@@ -243,3 +246,10 @@ def test_queries_that_are_odd_get_their_reply_on_the_long_way():
         assert server.short == 0
 
     run(work)
+
+
+def test_a_fault_of_a_plugin_leads_to_the_long_way():
+    FAULTS.clear()
+    made = shortcut({".": [Saying(lambda zone: Unless(lambda name: name[99])), Sending()]})
+    assert made.take(wire(), 0.0) is None
+    assert [type(fault) for fault in FAULTS] == [IndexError]
