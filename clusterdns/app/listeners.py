@@ -6,9 +6,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 
-from clusterdns.app.block import ListenAddress
+from clusterdns.app.block import ListenAddress, server_label
+from clusterdns.observability.metrics import Registry
 from clusterdns.serving.engine import Engine
-from clusterdns.transports.listen import ListenSockets, open_listen_sockets
+from clusterdns.transports.listen import ListenSockets, kernel_drops, open_listen_sockets
 from clusterdns.transports.tcp import TcpListener
 from clusterdns.transports.udp import UdpListener
 
@@ -32,6 +33,14 @@ class ListenGroup:
     def packets(self) -> int:
         """How many DNS messages have come in."""
         return sum(listener.packets for listener in self._listeners)
+
+    def losses(self) -> dict[str, int]:
+        """How many datagrams were dropped so far, by reason."""
+        found = [listener for listener in self._listeners if isinstance(listener, UdpListener)]
+        return {
+            "unread": sum(kernel_drops(listener.socket) for listener in found),
+            "unsent": sum(listener.dropped for listener in found),
+        }
 
     async def serve(self, engine: Engine) -> None:
         """Answer with ``engine`` from now on; the first call begins to read."""
@@ -61,6 +70,22 @@ class Listeners:
     def __init__(self) -> None:
         self._groups: dict[ListenAddress, ListenGroup] = {}
         self._packets_before = 0
+
+    def export(self, metrics: Registry) -> None:
+        """Count what the listeners drop among the metrics; it is asked for at each scrape."""
+        family = metrics.counter(
+            "clusterdns_udp_dropped_total",
+            "Counter of datagrams that were dropped before they were read, or instead of being sent.",
+            ("server", "reason"),
+        )
+
+        def collect() -> None:
+            family.clear()
+            for (address, _), group in self._groups.items():
+                for reason, number in group.losses().items():
+                    family.labels(server_label((address, group.port)), reason).value += number
+
+        metrics.on_collect(collect)
 
     @property
     def packets(self) -> int:

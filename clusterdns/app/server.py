@@ -57,6 +57,7 @@ class Server:
         self._announce = announce
         self._listeners = Listeners()
         self._process = Process(self)
+        self._listeners.export(self._process.metrics)
         self._instance: Instance | None = None
         self._exit_code: asyncio.Future[int] | None = None
         self._reload_wanted = asyncio.Event()

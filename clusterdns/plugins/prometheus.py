@@ -23,8 +23,8 @@ prometheus [ADDRESS] {
 
 ## Metrics
 
-The labels `server` (the listener, `dns://:53`), `zone` (of the server block) and `view` (empty) are on all but the last
-five. A query that belongs to no server block has the zone `dropped`.
+The labels `server` (the listener, `dns://:53`), `zone` (of the server block) and `view` (empty) are on all whose names
+begin with `coredns_dns_` or `coredns_plugin_`. A query that belongs to no server block has the zone `dropped`.
 
 * `coredns_dns_requests_total{server, zone, view, proto, family, type}` - queries; `family` is 1 for IPv4, 2 for IPv6,
   rare types are `other`.
@@ -37,6 +37,9 @@ five. A query that belongs to no server block has the zone `dropped`.
   zone of the block.
 * `coredns_panics_total{}` - faults of directives.
 * `coredns_build_info{version, revision, goversion}` - 1; `goversion` names the Python that runs.
+* `clusterdns_udp_dropped_total{server, reason}` - datagrams without a reply: `unread` are queries for which the kernel
+  had no room, as more came than could be answered; `unsent` are those that found too many waiting for upstreams, and
+  replies that the kernel didn't take.
 * `process_cpu_seconds_total`, `process_resident_memory_bytes`, `process_virtual_memory_bytes`, `process_open_fds`,
   `process_max_fds`, `process_start_time_seconds` - of the process.
 * `go_goroutines` - the number of asyncio tasks, so that dashboards made for CoreDNS show something.

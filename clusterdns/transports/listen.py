@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import sys
 
 from clusterdns.errors import LifecycleError
 
@@ -18,6 +19,11 @@ UDP_BUFFER_BYTES = 4 * 1024 * 1024
 
 TCP_BACKLOG = 1024
 _PORT_TRIES = 20
+
+
+_SO_MEMINFO = 55
+_DROPS = 8
+"""Which number of SO_MEMINFO says how often a datagram found no room (SK_MEMINFO_DROPS of linux/sock_diag.h)."""
 
 
 class ListenSockets:
@@ -54,6 +60,17 @@ def _reason(error: OSError, port: int) -> str:
     if error.errno == errno.EADDRNOTAVAIL:
         return f"{text}: no interface of this machine has it; see the bind directive"
     return text
+
+
+def kernel_drops(sock: socket.socket) -> int:
+    """How many datagrams the kernel has dropped in front of a UDP socket, modulo 2**32; 0 where it doesn't tell."""
+    if sys.platform != "linux":
+        return 0
+    try:
+        numbers = sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 4 * (_DROPS + 1))
+    except OSError:  # a sandbox's kernel, or one before 4.12
+        return 0
+    return int.from_bytes(numbers[4 * _DROPS :], sys.byteorder)
 
 
 def is_taken(address: str, port: int) -> bool:

@@ -10,13 +10,16 @@ import dns.message
 import pytest
 from support.serving import Answering, make_engine, wire
 
+from clusterdns.app.listeners import Listeners
 from clusterdns.dns import types
 from clusterdns.dns.wire import Record
 from clusterdns.errors import LifecycleError
 from clusterdns.fastpath.answer import CompiledAnswer, counts
+from clusterdns.observability.metrics import Registry
 from clusterdns.serving.limits import ConnectionLimits
 from clusterdns.serving.reply import Reply
 from clusterdns.sockets import mmsg
+from clusterdns.transports import listen as listening
 from clusterdns.transports import tcp, udp
 from clusterdns.transports.listen import has_ipv6, is_taken, open_listen_sockets
 
@@ -383,3 +386,35 @@ def test_udp_answers_all_that_has_arrived_before_it_closes(way):
         return replies
 
     assert len(asyncio.run(scenario())) == queries
+
+
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
+def test_dropped_datagrams_are_counted_by_listener_and_reason(monkeypatch):
+    monkeypatch.setattr(listening, "UDP_BUFFER_BYTES", 4096)
+    monkeypatch.setattr(udp, "MAX_WAITING", 0)
+    metrics = Registry()
+
+    def dropped(port):
+        family = {family.name: family for family in metrics.collect()}["clusterdns_udp_dropped_total"]
+        return {labels: child.value for labels, child in family.children.items() if str(port) in labels[0]}
+
+    async def scenario():
+        listeners = Listeners()
+        listeners.export(metrics)
+        port = listeners.open([("127.0.0.1", 0)])["127.0.0.1", 0]
+        await listeners.serve({("127.0.0.1", 0): make_engine({".": [Answering(answer)]})})
+        unread, unsent = ((f"dns://127.0.0.1:{port}", reason) for reason in ("unread", "unsent"))
+        with udp_client("127.0.0.1", port) as sock:
+            assert dropped(port) == {unread: 0, unsent: 0}
+            sock.send(wire("late."))
+            await ask(sock, wire("name."))
+            assert dropped(port) == {unread: 0, unsent: 1}
+            for _ in range(100):  # nobody reads them meanwhile
+                sock.send(wire("name."))
+            first = dropped(port)
+            assert 0 < first[unread] < 100
+            assert dropped(port) == first
+        await listeners.close()
+        assert dropped(port) == {}
+
+    asyncio.run(scenario())
