@@ -74,7 +74,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cached_property, partial
 from typing import Final
 
 import msgspec
@@ -227,14 +227,18 @@ class K8sExternal(Plugin):
     def _synced(self) -> bool:
         return self._cluster is not None and self._cluster.ready()
 
+    @cached_property
+    def _zone_listeners(self) -> tuple[ZoneListener, ...]:
+        # Looked for once: to find out takes longer than all else that a change costs.
+        return tuple(plugin for plugin in self.setup.siblings.values() if isinstance(plugin, ZoneListener))
+
     def _apply(self, changes: ChangeSet) -> None:
         if self.zones.apply(changes):
             self.setup.publish()
             if self._synced:
-                for plugin in self.setup.siblings.values():
-                    if isinstance(plugin, ZoneListener):
-                        for zone in self.options.zone.zones:
-                            plugin.zone_changed(zone)
+                for listener in self._zone_listeners:
+                    for zone in self.options.zone.zones:
+                        listener.zone_changed(zone)
 
     def explain(self, query: Query) -> Iterator[Note]:
         """See Explainer."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Generator, Iterable, Iterator
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from clusterdns.config.directive import DirectiveReader, Line, Token, parse_with
@@ -146,12 +146,16 @@ class ZonePlugin(Plugin):
         reply.error = found.error
         return reply
 
+    @cached_property
+    def _zone_listeners(self) -> tuple[ZoneListener, ...]:
+        # Looked for once: to find out takes long, and there may be thousands of zones.
+        return tuple(plugin for plugin in self.setup.siblings.values() if isinstance(plugin, ZoneListener))
+
     def publish(self, origin: bytes) -> None:
         """A zone has changed: forget what was remembered, and tell those that want to know."""
         self.setup.publish()
-        for plugin in self.setup.siblings.values():
-            if isinstance(plugin, ZoneListener):
-                plugin.zone_changed(origin)
+        for listener in self._zone_listeners:
+            listener.zone_changed(origin)
 
     def transferable(self) -> tuple[bytes, ...]:
         """See ZoneSource."""

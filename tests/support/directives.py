@@ -14,7 +14,18 @@ from clusterdns.serving.reply import Reply
 from support import serving
 from support.serving import client
 
-__all__ = ["FakeServices", "FakeSetup", "check", "client", "finished", "make", "metric", "parse", "query"]
+__all__ = [
+    "CountedSiblings",
+    "FakeServices",
+    "FakeSetup",
+    "check",
+    "client",
+    "finished",
+    "make",
+    "metric",
+    "parse",
+    "query",
+]
 
 
 def query(*arguments, **options):
@@ -41,6 +52,20 @@ def parse(text, **arguments):
     assert verdict.plan is not None, [str(error) for error in verdict.errors]
     name = text.split()[0]
     return verdict.plan.blocks[0].directive(name).options
+
+
+class CountedSiblings(dict):
+    """The plugins of a block, which count in ``walks`` how often somebody goes through them."""
+
+    walks = 0
+
+    def values(self):
+        self.walks += 1
+        return super().values()
+
+    def items(self):
+        self.walks += 1
+        return super().items()
 
 
 class FakeLease:

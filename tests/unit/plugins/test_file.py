@@ -2,7 +2,7 @@
 import os
 
 import pytest
-from support.directives import FakeSetup, check, finished, make, parse, query
+from support.directives import CountedSiblings, FakeSetup, check, finished, make, parse, query
 
 from clusterdns.dns import names
 from clusterdns.dns.types import FLAG_AA, NOERROR, NOTIFY, NXDOMAIN, REFUSED, SERVFAIL
@@ -169,6 +169,16 @@ def test_a_new_version_is_taken_over_and_told(path, caplog):
     assert told == [names.from_text("example.org.")] * 2
     assert plugin.handle(query("new.example.org.")).rcode == NOERROR
     assert f'Successfully reloaded zone "example.org." in "{path}" with 2 SOA serial' in caplog.text
+
+
+def test_those_to_be_told_are_looked_for_once(path):
+    setup = FakeSetup()
+    setup.siblings = CountedSiblings(setup.siblings)
+    plugin = started(f"file {path}", setup=setup)
+    for serial in range(2, 5):
+        write(path, serial)
+        looked_again(plugin)
+    assert setup.siblings.walks == 1
 
 
 @pytest.mark.parametrize(("option", "rcode"), [("", NXDOMAIN), ("reload_by_mtime", NOERROR)])

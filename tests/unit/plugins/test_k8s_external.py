@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import pytest
-from support.directives import FakeSetup, check, finished, parse
+from support.directives import CountedSiblings, FakeSetup, check, finished, parse
 from support.dns_cluster import Served, endpoints, line, namespace, put, query_for, remove, reply_lines, store_of
 
 from clusterdns.cluster.changes import Replace
@@ -352,6 +352,13 @@ def test_only_what_shows_is_a_new_version():
     assert shows(outside("inside", "192.0.2.30", ingress=("192.0.2.31",), ports=()))
     assert not shows(outside("inside", "192.0.2.30", ingress=("192.0.2.31",), ports=(), cluster_ips=("10.96.0.3",)))
     assert shows(namespace("new"))
+
+
+def test_those_to_be_told_are_looked_for_once():
+    server, shows = changes()
+    server.setup.siblings = CountedSiblings(server.setup.siblings)
+    assert all(shows(outside("inside", f"192.0.2.{number}")) for number in range(30, 33))
+    assert server.setup.siblings.walks == 1
 
 
 def test_with_headless_their_endpoints_show():
