@@ -80,25 +80,23 @@ from typing import Final
 import msgspec
 
 from clusterdns.cluster.changes import ChangeSet
-from clusterdns.config.directive import DirectiveReader, Line, parse_with
+from clusterdns.config.directive import DirectiveReader, Line
 from clusterdns.config.keys import is_reverse
 from clusterdns.dns import names
 from clusterdns.dns.edns import extended_error
 from clusterdns.dns.types import ANY, AXFR, CNAME, IN, IXFR, NXDOMAIN, REFUSED, SERVFAIL
 from clusterdns.dns.wire import Record
 from clusterdns.errors import ConfigError, LifecycleError, WireError
-from clusterdns.expressions.numerals import atoi
 from clusterdns.serving.aliases import join
 from clusterdns.serving.capabilities import ClusterZones, Setup, ZoneListener
 from clusterdns.serving.plugin import Plugin, Result, after
 from clusterdns.serving.query import Query
 from clusterdns.serving.reply import Reply, Sections
 from clusterdns.serving.trace import Note
-from clusterdns.serving.zones import read_fallthrough, read_zones
+from clusterdns.serving.zones import read_fallthrough, read_ttl, read_zones
 from clusterdns.zone.compiler import Alias
 from clusterdns.zone.external import ExternalOptions, ExternalZones
 
-_MAX_TTL_SECONDS: Final = 3600
 _NOT_READY: Final = extended_error(14, "the cluster has not been read yet")
 """RFC 8914 section 4.15."""
 
@@ -168,14 +166,7 @@ class _Reader:
         self._apex = name[:-1]
 
     def _read_ttl(self, line: Line) -> None:
-        if not line.args:
-            raise line.wrong_count()
-        seconds = parse_with(line.args[0], atoi, label=ConfigError.NO_POSITION)
-        if not 0 <= seconds <= _MAX_TTL_SECONDS:
-            raise line.args[0].error(f"ttl must be in range [0, {_MAX_TTL_SECONDS}]: {seconds}")
-        for token in line.args[1:]:
-            self._reader.warn(token, f"{token.text} is ignored: ttl takes one number")
-        self._ttl_seconds = seconds
+        self._ttl_seconds = read_ttl(self._reader, line)
 
     def _read_headless(self, line: Line) -> None:
         if line.args:

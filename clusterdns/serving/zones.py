@@ -6,7 +6,7 @@ from __future__ import annotations
 import types
 from collections.abc import Generator, Iterable, Iterator
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 from clusterdns.config.directive import DirectiveReader, Line, Token, parse_with
 from clusterdns.config.keys import expand_zones
@@ -15,6 +15,7 @@ from clusterdns.dns.types import AXFR, DS, FLAG_AA, FLAG_TC, IN, IXFR, NOTIFY, N
 from clusterdns.dns.wire import Record
 from clusterdns.errors import ConfigError
 from clusterdns.expressions.duration import parse_duration
+from clusterdns.expressions.numerals import atoi
 from clusterdns.serving.capabilities import ZoneListener
 from clusterdns.serving.plugin import Plugin, Result, after
 from clusterdns.serving.query import Query
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from clusterdns.serving.capabilities import Setup
 
 T = TypeVar("T")
+
+_MAX_TTL_SECONDS: Final = 3600
 
 
 class ZonePlugin(Plugin):
@@ -180,6 +183,18 @@ def read_fallthrough(reader: DirectiveReader, line: Line) -> tuple[bytes, ...]:
     """The zones of a ``fallthrough``, all without arguments."""
     line.no_block()
     return read_zones(reader, line.args) if line.args else (names.ROOT,)
+
+
+def read_ttl(reader: DirectiveReader, line: Line) -> int:
+    """The TTL in seconds of a ``ttl`` of *kubernetes* or *k8s_external*. Raises ConfigError in CoreDNS's words."""
+    if not line.args:
+        raise line.wrong_count()
+    seconds = parse_with(line.args[0], atoi, label=ConfigError.NO_POSITION)
+    if not 0 <= seconds <= _MAX_TTL_SECONDS:
+        raise line.args[0].error(f"ttl must be in range [0, {_MAX_TTL_SECONDS}]: {seconds}")
+    for token in line.args[1:]:
+        reader.warn(token, f"{token.text} is ignored: ttl takes one number")
+    return seconds
 
 
 def read_reload(line: Line) -> float:

@@ -10,15 +10,14 @@ from typing import Final
 import msgspec
 
 from clusterdns.cluster.selectors import parse_selector
-from clusterdns.config.directive import DirectiveReader, Line, parse_with
+from clusterdns.config.directive import DirectiveReader, Line
 from clusterdns.config.keys import expand_zones, is_reverse, is_within
 from clusterdns.dns import names
 from clusterdns.errors import ConfigError, ExpressionError
-from clusterdns.expressions.numerals import atoi
 from clusterdns.plugins.kubernetes.source import SourceOptions, SourceReader
+from clusterdns.serving.zones import read_ttl
 from clusterdns.zone.compiler import PodMode, ZoneOptions
 
-_MAX_TTL_SECONDS: Final = 3600
 _POD_MODES: Final[dict[str, PodMode]] = {"disabled": "disabled", "verified": "verified", "insecure": "insecure"}
 
 
@@ -168,14 +167,7 @@ class _OptionReader:
         self.flags.add(line.name.text)
 
     def _read_ttl(self, line: Line) -> None:
-        if not line.args:
-            raise line.wrong_count()
-        seconds = parse_with(line.args[0], atoi, label=ConfigError.NO_POSITION)
-        if not 0 <= seconds <= _MAX_TTL_SECONDS:
-            raise line.args[0].error(f"ttl must be in range [0, {_MAX_TTL_SECONDS}]: {seconds}")
-        for token in line.args[1:]:
-            self.reader.warn(token, f"{token.text} is ignored: ttl takes one number")
-        self.ttl_seconds = seconds
+        self.ttl_seconds = read_ttl(self.reader, line)
 
     def _read_ignore(self, line: Line) -> None:
         if not line.args:
