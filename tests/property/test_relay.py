@@ -162,16 +162,17 @@ def outcomes(draw):
 
 
 def settle(server, outcome_list):
-    """Let the upstream answer each question with the next outcome."""
-    upstream = server.upstream
+    """Let the upstream answer each question with the next outcome.
+
+    Of those that wait the least one is answered, as both ways send what comes together in an order of their own.
+    """
+    waiting = server.upstream.waiting
     rest = list(outcome_list)
-    asked = 0
-    while upstream.waiting:
+    while waiting:
+        least = min(range(len(waiting)), key=lambda each: waiting[each].wire)
+        waiting.rotate(-least)
         outcome = rest.pop(0) if len(rest) > 1 else rest[0]
-        question = upstream.asked[asked]
-        asked += 1
-        question = question[1] if isinstance(question, tuple) else question
-        upstream.deliver(None if outcome is None else outcome(question))
+        server.upstream.deliver(None if outcome is None else outcome(waiting[0].wire))
 
 
 def content(wire):
