@@ -7,6 +7,7 @@ import dns.flags
 import dns.message
 import dns.rcode
 import dns.rrset
+import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from support.relaying import Relaying, run
@@ -242,6 +243,46 @@ def compare(text, packets, outcome_list):
 @given(text=corefiles(), packet=queries(), outcome_list=st.lists(outcomes(), min_size=1, max_size=3))
 def test_one_query_fares_alike(text, packet, outcome_list):
     event(f"short: {compare(text, {0: packet}, outcome_list)}")
+
+
+BLOCKS = [
+    "prometheus\nforward . 192.0.2.2",
+    "prometheus\ncache 30\nforward . 192.0.2.2 {\n prefer_udp\n}",
+    "loadbalance\ncache\nforward . 192.0.2.2",
+]
+
+
+def addresses(number, flags=0x8180, *, data=bytes(16), behind=b"", rcode=0):
+    """An upstream that answers with so many AAAA records."""
+
+    def answer(question):
+        asked = b"\0\0" + question
+        end = HEADER_BYTES + asked[HEADER_BYTES:].index(b"\0") + 5
+        record = b"\xc0\x0c\0\x1c\0\1\0\0\0\x09" + len(data).to_bytes(2, "big") + data
+        header = (flags | rcode).to_bytes(2, "big") + struct.pack("!HHHH", 1, number, 0, len(behind) > 0)
+        return header + asked[HEADER_BYTES:end] + number * record + behind
+
+    return answer
+
+
+@pytest.mark.parametrize("text", BLOCKS)
+@pytest.mark.parametrize("query_flags", [0x0100, 0, 0x0110, 0x0120])
+def test_every_flag_of_a_reply_fares_alike(text, query_flags):
+    query = dns.message.make_query("www.example.org.", "AAAA")
+    query.flags = query_flags
+    short = sum(compare(text, {0: query.to_wire()}, [addresses(1, 0x8180 ^ 1 << bit)]) for bit in range(16))
+    short += sum(compare(text, {0: query.to_wire()}, [addresses(1, rcode=rcode)]) for rcode in range(16))
+    assert 0 < short < 16
+
+
+@pytest.mark.parametrize("text", BLOCKS)
+@pytest.mark.parametrize("number", [1, 8, 9, 16])
+@pytest.mark.parametrize("size", [None, 0, 511, 512, 513, 719, 729, 730, 731, 1232])
+def test_every_size_fares_alike(text, number, size):
+    name = f"{'a' * 63}.{'b' * 63}.{'c' * 63}.{'d' * 61}."
+    query = dns.message.make_query(name, "AAAA", use_edns=False if size is None else 0, payload=size or 0)
+    opt = b"" if size is None else b"\0\0\x29\x04\xd0" + bytes(6)
+    compare(text, {0: query.to_wire()}, [addresses(number, behind=opt)])
 
 
 @settings(deadline=None, max_examples=300)

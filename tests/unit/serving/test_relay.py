@@ -152,6 +152,20 @@ def test_an_attempt_is_for_the_question_that_was_asked():
     assert query.derive(qtype=28).attempt is None
 
 
+def test_nobody_waits_for_a_query_whose_long_way_leads_past_the_cache():
+    def work():
+        server = Relaying("cache\n" + FORWARD)
+        handle = server.engine.handle
+        server.take({number: wire("a.test.", id=number) for number in range(3)})
+        server.engine.handle = lambda packet, client, attempt: None
+        server.upstream.deliver(None)
+        assert server.replies == dict.fromkeys(range(3))
+        assert len(server.plugins["cache"]._asking.flights) == 0
+        server.engine.handle = handle
+
+    run(work)
+
+
 def test_a_detour_goes_on_with_what_was_asked():
     def work():
         server = Relaying("errors\n" + FORWARD)

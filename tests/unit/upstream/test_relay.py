@@ -5,9 +5,11 @@ from collections import Counter
 
 import pytest
 from support.relaying import FakeUpstream, Relaying, run
+from support.serving import client as client_for
 from support.serving import wire
 
-from clusterdns.upstream.client import ClientOptions
+from clusterdns.serving.relay import Attempt, Resumed
+from clusterdns.upstream.client import Asked, ClientOptions
 from clusterdns.upstream.relay import may_relay
 from clusterdns.upstream.volley import MOST_QUESTIONS
 
@@ -176,6 +178,40 @@ def test_upstreams_may_be_others_by_the_time_of_a_failure():
         client_of(server).servers = ()
         server.upstream.deliver(None)
         assert [reply[3] & 15 for reply in server.replies.values()] == [2]
+
+    run(work)
+
+
+def test_what_was_asked_is_gone_on_with_once():
+    def work():
+        server = server_with(number=1)
+        client = client_of(server)
+        asked = Asked(0.0, client, server.upstream, 0.0, message=b"\0\0\x81\x85" + bytes(8))
+        query = Resumed(wire(), client_for(), asked)
+        client.ask(query)
+        assert server.upstream.asked == []
+        client.ask(query)
+        client.ask(Resumed(wire(), client_for(), Attempt(0.0)))
+        assert len(server.upstream.asked) == 2
+        other = server_with(number=1)
+        client_of(other).ask(Resumed(wire(), client_for(), Asked(0.0, client, server.upstream, 0.0)))
+        assert len(other.upstream.asked) == 1, "it is the attempt of another directive"
+
+    run(work)
+
+
+def test_a_volley_ends_with_the_last_of_its_questions():
+    def work():
+        server = server_with(number=1)
+        take(server, 5)
+        upstream, client = server.upstream, client_of(server)
+        volley = upstream.waiting[0].volley
+        volley.deadline = {volley}
+        volley.answered(0, 3, 0.0)
+        assert (client.under_way, volley.left, volley.deadline) == (2, 2, {volley})
+        volley.answered(3, 2, 0.0)
+        assert (client.under_way, volley.left, volley.deadline, volley.tickets) == (0, 0, None, [])
+        assert upstream.counted == [0, 0, 0, 3, 3]
 
     run(work)
 
