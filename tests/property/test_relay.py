@@ -299,6 +299,7 @@ def test_queries_that_differ_in_little_fare_alike(options, first, outcome, data)
     for number in range(data.draw(st.integers(2, 5))):
         packet = bytearray(first)
         packet[0] = number
+        packet[2] ^= data.draw(st.sampled_from([0, 0, 0, 1]))
         packet[3] ^= data.draw(st.sampled_from([0, 0, 0x20, 0x10]))
         if packet[HEADER_BYTES] and data.draw(st.booleans()):
             packet[HEADER_BYTES + 1] ^= 32
