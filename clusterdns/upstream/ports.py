@@ -2,10 +2,10 @@
 """UDP to one upstream, from source ports that can't be guessed and never get another's reply.
 
 Theory of operation. A forged reply has to hit the port and the ID of a query (RFC 5452). So up to MOST_PORTS connected
-sockets are kept open, each on a random port of the system's choice, and each query draws one of them; the system drops
-what other addresses send. A port is used for a while and for USES queries, then it is replaced: so balancers that go by
-ports spread the queries anew, and an upstream's late or repeated reply finds no taker, because *an ID is used once in
-the life of a port*, and a port on which a query timed out is not drawn again.
+sockets are kept open, each on a random port of the system's choice, and each query, or the few of a volley together,
+draws one of them; the system drops what other addresses send. A port is used for a while and for USES queries, then it
+is replaced: so balancers that go by ports spread the queries anew, and an upstream's late or repeated reply finds no
+taker, because *an ID is used once in the life of a port*, and a port on which a query timed out is not drawn again.
 
 All sockets of a process wait in one epoll instance, which the event loop watches as a single file: registering a socket
 costs one system call, and one callback of the loop reads from all that are ready.

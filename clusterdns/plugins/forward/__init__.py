@@ -6,7 +6,8 @@
 Queries for names in **FROM** go to one of the upstreams **TO**. The message is sent as the client wrote it, under an ID
 of its own, over the protocol that the client used; the upstream's reply is passed on. A reply is believed only if it
 comes from the address that was asked, to the port that asked, with the ID and the question that were sent. The port is
-drawn for each query from up to 1,024 open ones, which are replaced by and by.
+drawn for each query, or for up to 16 that come at the same time, from up to 1,024 open ones, which are replaced by and
+by.
 
 If an upstream doesn't answer within two seconds, or can't be reached, the next one in the order of the policy is asked,
 within five seconds in all and at most twice as often as there are upstreams. It is probed in the background from then
