@@ -15,11 +15,12 @@ import msgspec
 from clusterdns.app.answers import Answer, Comparison, Difference, Question, own_questions
 from clusterdns.app.corefile import STDIN, Corefile
 from clusterdns.app.rehearsal import rehearse
+from clusterdns.cli.printing import print_failure, print_json
 from clusterdns.config.diff import BlockChange, DirectiveChange, TextChange, diff_plans
 from clusterdns.config.plan import Plan
 from clusterdns.dns import names
 from clusterdns.dns.types import parse_type
-from clusterdns.errors import ClusterDNSError, ConfigErrors, ExplainError, WireError
+from clusterdns.errors import ClusterDNSError, ExplainError, WireError
 from clusterdns.observability.log import configure
 
 EXIT_SAME = 0
@@ -50,15 +51,11 @@ def run(words: Sequence[str]) -> int:
     options = _parser().parse_args(words)
     try:
         report = _compare(options)
-    except ConfigErrors as errors:
-        sys.stderr.write("".join(f"{error}\n" for error in errors.errors))
-        sys.stderr.write("    hint: `clusterdns check` tells more\n")
-        return EXIT_FAILED
     except (ClusterDNSError, OSError) as error:
-        sys.stderr.write(f"{error}\n")
+        print_failure(error)
         return EXIT_FAILED
     if options.json:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(report)).decode() + "\n")
+        print_json(report)
     else:
         sys.stdout.writelines(f"{line}\n" for line in _lines(report))
     return EXIT_DIFFERENT if report.plan or report.answers else EXIT_SAME

@@ -18,7 +18,8 @@ from clusterdns.app.explain.request import Request
 from clusterdns.app.explain.search import parse_resolv_conf
 from clusterdns.app.rehearsal import rehearse
 from clusterdns.cli.explanation import explanation
-from clusterdns.errors import ClusterDNSError, ConfigErrors, ExplainError
+from clusterdns.cli.printing import print_failure, print_json
+from clusterdns.errors import ClusterDNSError, ExplainError
 from clusterdns.observability.log import configure
 from clusterdns.transports.control import ask_control
 
@@ -43,15 +44,11 @@ def run(words: Sequence[str]) -> int:
     try:
         request = _request(options)
         report = _ask_server(options.server, request) if options.server else _ask_corefile(options, request)
-    except ConfigErrors as errors:
-        sys.stderr.write("".join(f"{error}\n" for error in errors.errors))
-        sys.stderr.write("    hint: `clusterdns check` tells more\n")
-        return EXIT_FAILED
     except (ClusterDNSError, OSError) as error:
-        sys.stderr.write(f"{error}\n")
+        print_failure(error)
         return EXIT_FAILED
     if options.json:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(report)).decode() + "\n")
+        print_json(report)
     else:
         sys.stdout.write(explanation(report, verbose=options.verbose))
     return EXIT_ANSWER if report.outcome == "answer" else EXIT_NO_ANSWER
